@@ -1,0 +1,127 @@
+#!/bin/sh
+# ilagent: a compressed program and its compressed runtime follow this head. The first start extracts both into a
+# private folder, every later start only checks that folder and becomes the runtime (one child process: ls).
+set -eu
+
+main() {
+  open_cache
+  runtime=$cache/deno-@RUNTIME_SHA256@
+  bundle=$cache/ilagent-@BUNDLE_SHA256@.js
+  usable || extract
+
+  export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1
+  unset NODE_OPTIONS # its --require would run other code with the rights of this program
+  [ -t 2 ] || export NO_COLOR=1
+  exec "$runtime" run @RUN_FLAGS@ "$bundle" "$@"
+}
+
+# What lies in the cache is executed without another look, so nobody else may be able to put anything there.
+open_cache() {
+  if [ -n "${ILAGENT_CACHE_DIR:-}" ]; then cache=$ILAGENT_CACHE_DIR
+  elif [ -n "${XDG_CACHE_HOME:-}" ]; then cache=$XDG_CACHE_HOME/ilagent
+  elif [ -n "${HOME:-}" ]; then cache=$HOME/.cache/ilagent
+  else cache=/var/cache/ilagent
+  fi
+  case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
+
+  [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null ||
+    fail "cannot create the cache folder $cache: set ILAGENT_CACHE_DIR to a folder you can write"
+  [ -O "$cache" ] ||
+    fail "the cache folder $cache belongs to another user: set ILAGENT_CACHE_DIR to a folder of your own"
+  # The dot looks through a symbolic link.
+  mode=$(ls -ld "$cache/." 2>/dev/null) ||
+    fail "cannot read the cache folder $cache: set ILAGENT_CACHE_DIR to another one"
+  case $mode in
+    ?????w* | ????????w*)
+      fail "others can write the cache folder $cache: chmod 700 it or set ILAGENT_CACHE_DIR to another one" ;;
+  esac
+}
+
+# A file of another owner dates from a time when others could write here. On Linux -x is also false where the
+# file system has become noexec: then extract() runs again and says so.
+usable() {
+  [ -O "$runtime" ] && [ -x "$runtime" ] && [ -O "$bundle" ] && [ -r "$bundle" ]
+}
+
+# Everything is extracted, verified and tried in a folder of this process, then renamed into place: starts that
+# run at the same time do the same work twice and replace a file by an equal one.
+extract() {
+  find_self
+  check_machine
+  work=
+  trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  # What a killed start left behind, once it is a day old.
+  find "$cache"/extract.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
+  work=$(mktemp -d "$cache/extract.XXXXXX" 2>/dev/null) ||
+    fail "cannot write into the cache folder $cache: set ILAGENT_CACHE_DIR to a folder you can write"
+
+  unpack runtime $((head_bytes + 1)) "$runtime_bytes" @RUNTIME_SHA256@
+  unpack bundle $((head_bytes + runtime_bytes + 1)) "$bundle_bytes" @BUNDLE_SHA256@
+  chmod 500 "$work/runtime"
+  chmod 400 "$work/bundle"
+  try_runtime
+  mv -f "$work/runtime" "$runtime" && mv -f "$work/bundle" "$bundle" ||
+    fail "cannot write into the cache folder $cache"
+
+  rm -rf "$work"
+  trap - EXIT HUP INT TERM
+}
+
+# Where this head starts its payloads. The space after the first number is part of it: see self_extracting.ts.
+head_bytes=@HEAD_BYTES@
+runtime_bytes=@RUNTIME_BYTES@
+bundle_bytes=@BUNDLE_BYTES@
+
+# The kernel passes a path. Only `sh ilagent` gives a bare name, which sh looks up here first and then in PATH.
+find_self() {
+  self=$0
+  case $self in
+    */*) ;;
+    *) if [ -f "./$self" ]; then self=./$self; else self=$(command -v -- "$self") || :; fi ;;
+  esac
+  [ -r "$self" ] || fail "cannot read this file: it needs read permission to extract itself"
+}
+
+# Without this a shell may take a runtime for another processor for a script and run that.
+check_machine() {
+  machine=$(uname -s)-$(uname -m)
+  case $machine in
+    @MACHINES@) ;;
+    *) fail "this file is for @TARGET@, this machine is $machine" ;;
+  esac
+  command -v gzip >/dev/null 2>&1 || fail "gzip is needed for the first start"
+  command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 ||
+    fail "sha256sum or shasum is needed for the first start"
+}
+
+# unpack <name> <first byte> <bytes> <sha-256>
+unpack() {
+  reason=$(tail -c "+$2" "$self" 2>/dev/null | head -c "$3" 2>/dev/null | gzip -dc 2>&1 >"$work/$1") ||
+    fail "cannot extract the $1 into $cache: ${reason##*: } (is the disk full, or this file damaged?)"
+  sum=$(checksum <"$work/$1") || fail "cannot read what was extracted into $cache"
+  [ "${sum%% *}" = "$4" ] || fail "cannot extract the $1: its checksum is wrong, this file is damaged"
+}
+
+checksum() {
+  if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi
+}
+
+try_runtime() {
+  code=0
+  "$work/runtime" --version </dev/null >/dev/null 2>&1 || code=$?
+  case $code in
+    0) ;;
+    126) fail "the cache folder $cache is mounted noexec: set ILAGENT_CACHE_DIR to a folder that allows programs" ;;
+    *) fail "the runtime does not start on this system (exit code $code): it is built for @TARGET@" ;;
+  esac
+}
+
+fail() {
+  printf 'ilagent: %s\n' "$1" >&2
+  exit 1
+}
+
+main "$@"

@@ -1,0 +1,33 @@
+/** The environment variables the built file can see. `--ignore-env` makes all others read as unset. */
+const ENV_NAMES = [
+  "ILAGENT_*",
+  "ILERT_*",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "ALL_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "all_proxy",
+  "no_proxy",
+];
+
+/**
+ * What both forms of the built file start with. These are the rights of the main thread before any flag is
+ * known; it hands the exact set to its workers and drops its own.
+ */
+export const PERMISSION_FLAGS: readonly string[] = [
+  "--no-prompt",
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  `--allow-env=${ENV_NAMES.join(",")}`,
+  "--ignore-env",
+  "--unstable-worker-options",
+];
+
+/**
+ * Only the bundle runs: `import("npm:…")` would otherwise download code even without any permission, and a
+ * configuration file or `package.json` above the cache folder would change how the bundle is read.
+ */
+export const ISOLATION_FLAGS: readonly string[] = ["--no-remote", "--no-npm", "--cached-only", "--no-config"];

@@ -1,0 +1,100 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { constants, gunzip, gzip } from "node:zlib";
+
+const LAUNCHER = new URL("./launcher.sh", import.meta.url);
+
+// Of what Deno and every POSIX system can do, zlib at level 9 is the smallest, and faster than gzip(1). It
+// writes no time stamp, so that equal inputs give equal files.
+const GZIP = { level: constants.Z_BEST_COMPRESSION, memLevel: constants.Z_MAX_MEMLEVEL };
+const compress = promisify<Uint8Array, typeof GZIP, Uint8Array>(gzip);
+const decompress = promisify<Uint8Array, Uint8Array>(gunzip);
+
+export interface SelfExtractingParts {
+  /** The one module that the runtime runs. */
+  bundle: string;
+  /** An executable that takes `run <flags> <bundle> <arguments>`: Deno, for the machine this runs on. */
+  runtime: string;
+  runFlags: readonly string[];
+  /** Keeps compressed runtimes from one build to the next, because compressing Deno takes seconds. */
+  keepIn: string;
+  output: string;
+}
+
+/**
+ * Writes one executable file: launcher.sh, filled in, then the compressed runtime and the compressed bundle.
+ * The same parts give the same bytes.
+ */
+export async function writeSelfExtracting(parts: SelfExtractingParts): Promise<void> {
+  const runtime = await Deno.readFile(parts.runtime);
+  const runtimeSha256 = sha256(runtime);
+  const runtimeGz = await compressOnce(runtime, join(parts.keepIn, `.runtime-${runtimeSha256}.gz`));
+  const bundle = await Deno.readFile(parts.bundle);
+  const bundleGz = await compress(bundle, GZIP);
+
+  const head = fillIn(await Deno.readTextFile(LAUNCHER), {
+    RUNTIME_SHA256: runtimeSha256,
+    RUNTIME_BYTES: String(runtimeGz.length),
+    BUNDLE_SHA256: sha256(bundle),
+    BUNDLE_BYTES: String(bundleGz.length),
+    RUN_FLAGS: parts.runFlags.map(quote).join(" "),
+    TARGET: `${Deno.build.os} ${Deno.build.arch}`,
+    MACHINES: machines(),
+  });
+  await replaceFile(parts.output, [head, runtimeGz, bundleGz], 0o755);
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** The kept file is read back in full: a damaged one would give a build that fails only at its users'. */
+async function compressOnce(bytes: Uint8Array, keptAt: string): Promise<Uint8Array> {
+  try {
+    const kept = await Deno.readFile(keptAt);
+    if (sha256(await decompress(kept)) === sha256(bytes)) return kept;
+  } catch {
+    // Not there yet, or not gzip: compress anew.
+  }
+  const compressed = await compress(bytes, GZIP);
+  await replaceFile(keptAt, [compressed], 0o644);
+  return compressed;
+}
+
+function fillIn(template: string, values: Record<string, string>): Uint8Array {
+  const filled = template.replace(
+    /@([A-Z0-9_]+)@/g,
+    (placeholder, name: string) => values[name] ?? placeholder,
+  );
+  // The head states its own length: blanks, which sh ignores there, keep that the same whatever the number is.
+  const headBytes = new TextEncoder().encode(filled).length;
+  return new TextEncoder().encode(
+    filled.replace("@HEAD_BYTES@", (placeholder) => String(headBytes).padEnd(placeholder.length)),
+  );
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** What `uname -s` and `uname -m` answer where this Deno runs, as a pattern of sh. */
+function machines(): string {
+  const system = Deno.build.os === "darwin" ? "Darwin" : "Linux";
+  const processors = Deno.build.arch === "aarch64" ? ["aarch64", "arm64"] : ["x86_64"];
+  return processors.map((processor) => `${system}-${processor}`).join(" | ");
+}
+
+/** By rename, because a shell still reads the head of a file that is being started. */
+async function replaceFile(path: string, chunks: Uint8Array[], mode: number): Promise<void> {
+  const partial = `${path}.${crypto.randomUUID()}`;
+  try {
+    await Deno.writeFile(partial, Buffer.concat(chunks), { createNew: true });
+    await Deno.chmod(partial, mode);
+    await Deno.rename(partial, path);
+  } catch (error) {
+    await Deno.remove(partial).catch(() => {});
+    throw error;
+  }
+}

@@ -1,0 +1,21 @@
+/** `ilagent daemon` inside the jail. */
+
+import { type RelayConfig, runRelay } from "../relay.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { type LogConfig, startLog } from "../runtime/log.ts";
+
+export interface RelayJob {
+  kind: "relay";
+  config: RelayConfig;
+  log: LogConfig;
+  /** Said once at start. */
+  warnings: string[];
+}
+
+export async function runDaemon(job: RelayJob, stop: AbortSignal): Promise<number> {
+  await using logging = await startLog(job.log);
+  const { log } = logging;
+  for (const warning of job.warnings) log.warn(warning);
+  await runRelay(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  return 0;
+}

@@ -1,0 +1,121 @@
+/** argv → exit code: reads the settings, then starts the command, jailed wherever it reaches network or files. */
+
+import { resolve } from "node:path";
+import type { AlertEvent } from "../domain/event.ts";
+import { enrich } from "../domain/enrichment.ts";
+import { enrichmentOf, logConfig, relayConfig } from "../config/daemon.ts";
+import type { Surroundings } from "../config/environment.ts";
+import type { FlagValues } from "../config/flags.ts";
+import { helpOf } from "../config/help.ts";
+import { readSettings, type Settings } from "../config/settings.ts";
+import type { Job } from "../jail/messages.ts";
+import {
+  auditPermissions,
+  type Permissions,
+  relayPermissions,
+  senderPermissions,
+} from "../jail/permissions.ts";
+import { runJailed } from "../jail/supervisor.ts";
+import { printLine, reportLine } from "../runtime/print.ts";
+import { VERSION } from "../runtime/version.ts";
+import { showPermissions } from "./permissions.ts";
+
+const EXIT_USAGE = 2;
+
+const surroundings: Surroundings = {
+  variable: (name) => Deno.env.get(name),
+  readFile: (path) => Deno.readTextFileSync(path),
+};
+
+/** Answers with the exit code: 0 success, 1 runtime failure, 2 usage or configuration. */
+export async function run(args: readonly string[]): Promise<number> {
+  const settings = await readSettings(args, surroundings);
+  switch (settings.kind) {
+    case "version":
+      printLine(`ilagent ${VERSION}`);
+      return 0;
+    case "help":
+      printLine(helpOf(settings.command, VERSION).trimEnd());
+      return 0;
+    case "no_command":
+      reportHelp();
+      return EXIT_USAGE;
+    case "invalid":
+      return refuse(settings.problems);
+    case "run":
+      return await runCommand(settings);
+  }
+}
+
+async function runCommand({ command, values, secretsInFlags }: Settings & { kind: "run" }): Promise<number> {
+  switch (command) {
+    case "permissions": {
+      const config = relayConfig(values);
+      if ("problems" in config) return refuse(config.problems);
+      showPermissions(relayPermissions(config), values.json ?? false);
+      return 0;
+    }
+    case "daemon": {
+      const config = relayConfig(values);
+      if ("problems" in config) return refuse(config.problems);
+      const warnings = secretsInFlags.map((flag) =>
+        `${flag} on the command line can be read by every user of this machine; use its variable or a file`
+      );
+      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
+      return await runInJail(job, relayPermissions(config));
+    }
+    case "event":
+    case "heartbeat":
+      return await runInJail(sendingJob(command, values), senderPermissions(hostsOf(values)));
+    case "audit": {
+      const file = resolve(values.file);
+      return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
+    }
+  }
+}
+
+async function runInJail(job: Job, permissions: Permissions): Promise<number> {
+  const { exitCode, message } = await runJailed(job, permissions);
+  if (message !== null) reportLine(message);
+  return exitCode;
+}
+
+function sendingJob(command: "event" | "heartbeat", values: FlagValues): Job {
+  // Required flags: the settings were refused without them.
+  const key = values.integration_key ?? "";
+  if (command === "heartbeat") return { kind: "heartbeat", key, ...hostsOf(values) };
+  return { kind: "event", event: eventOf(values, key), ...hostsOf(values) };
+}
+
+function eventOf(values: FlagValues, integrationKey: string): AlertEvent {
+  const event: AlertEvent = {
+    integrationKey,
+    eventType: values.event_type ?? "ALERT",
+    summary: values.summary ?? "",
+    alertKey: values.alert_key ?? null,
+    details: values.details ?? null,
+    priority: values.priority ?? null,
+    severity: null,
+    images: values.image === undefined ? null : [{ src: values.image }],
+    links: values.link === undefined ? null : [{ href: values.link, text: "Provided Url" }],
+    customDetails: undefined,
+    routingKey: null,
+    labels: null,
+    services: null,
+  };
+  return enrich(event, event, enrichmentOf(values)).event;
+}
+
+function hostsOf(values: FlagValues): { apiHost: string; heartbeatHost: string } {
+  return { apiHost: values.api_host, heartbeatHost: values.heartbeat_host };
+}
+
+function refuse(problems: string[]): number {
+  for (const problem of problems) reportLine(problem);
+  return EXIT_USAGE;
+}
+
+/** Help as an answer to a mistake goes where mistakes go. */
+function reportHelp(): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(helpOf(null, VERSION)));
+}

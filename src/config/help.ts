@@ -1,0 +1,125 @@
+/** Help and the flag reference, both written from the definitions in `flags.ts`. */
+
+import { type CommandName, type Flag, flagEntries, type FlagName, variablesOf } from "./flags.ts";
+
+interface CommandHelp {
+  about: string;
+  /** One example per mode. */
+  examples: readonly string[];
+}
+
+const commands: Record<CommandName, CommandHelp> = {
+  daemon: {
+    about: "Run the agent: take events over HTTP, keep them safe, deliver them to ilert",
+    examples: [
+      "ilagent daemon -p 8977                         relay: HTTP in, ilert out",
+      "ilagent daemon -p 8977 -b il1hbt123…           the same, and tell ilert that the agent is alive",
+      "ilagent daemon --config /etc/ilagent.yaml      everything from a file",
+    ],
+  },
+  event: {
+    about: "Send one event to ilert; exits 1 when ilert did not accept it",
+    examples: ["ilagent event -k il1api… -t ALERT -s 'Disk full on db-1' -i db-1-disk"],
+  },
+  heartbeat: {
+    about: "Ping one ilert heartbeat; exits 1 when ilert did not accept it",
+    examples: ["ilagent heartbeat -k il1hbt123…"],
+  },
+  permissions: {
+    about: "Show what 'daemon' with the same flags may reach, and nothing else",
+    examples: ["ilagent permissions -p 8977"],
+  },
+  audit: {
+    about:
+      "Check that every accepted event is delivered, queued, dead or purged; exits 1 when it does not hold",
+    examples: ["ilagent audit -f /var/lib/ilagent/ilagent.db3 --json"],
+  },
+};
+
+export const commandNames = Object.keys(commands) as CommandName[];
+
+export function helpOf(command: CommandName | null, version: string): string {
+  if (command !== null) return commandHelp(command);
+  const names = commandNames.map((name) => `  ${name.padEnd(13)}${commands[name].about}`);
+  const examples = commandNames.flatMap((name) => commands[name].examples.map((example) => `  ${example}`));
+  return [
+    `ilagent ${version}: bridges your machines to ilert.`,
+    "",
+    "Usage: ilagent [-v…] [-f FILE] <command> [flags]",
+    "",
+    "Commands:",
+    ...names,
+    "",
+    "Examples:",
+    ...examples,
+    "",
+    "'ilagent <command> --help' lists the flags; 'ilagent --version' prints the version.",
+    "",
+  ].join("\n");
+}
+
+/** `docs/reference.md`, whole. */
+export function reference(): string {
+  const lines = [
+    "# Reference",
+    "",
+    "Written from the flag definitions by `deno task reference`; do not edit by hand.",
+    "",
+    "A value comes from the flag, else the environment variable, else the file named by `--config`, else the default.",
+    "Flags may be written with hyphens (`--log-format`). Keys of the file are the flags' names. For a flag marked *secret* each variable",
+    "also exists with `_FILE`, naming a file that holds the value. Lists are comma-separated in variables and lists in the file.",
+  ];
+  for (const command of commandNames) {
+    lines.push("", `## ilagent ${command}`, "", `${commands[command].about}.`, "", "```sh");
+    lines.push(...commands[command].examples.map((example) => example.replace(/ {2,}/, " # ")), "```", "");
+    lines.push("| flag | meaning | default | environment |", "| --- | --- | --- | --- |");
+    for (const [name, flag] of flagEntries) {
+      if (!flag.commands.includes(command)) continue;
+      const secret = flag.secret ? " *(secret)*" : "";
+      const shown = flag.withoutFlag ? "(no flag)" : `\`${spelling(name, flag).trim()}\``;
+      const variables = variablesOf(name).map((variable) => `\`${variable}\``).join(", ");
+      const row = [shown, flag.help + secret, defaultOf(flag, command) ?? "", variables];
+      lines.push(`| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`);
+    }
+  }
+  return lines.join("\n") + "\n";
+}
+
+function commandHelp(command: CommandName): string {
+  const own = flagEntries.filter(([, flag]) => flag.commands.includes(command));
+  const width = Math.max(...own.map(([name, flag]) => spelling(name, flag).length)) + 2;
+  const groups = new Map<string, string[]>();
+  for (const [name, flag] of own) {
+    const lines = groups.get(flag.group) ?? [];
+    groups.set(flag.group, lines);
+    const fallback = defaultOf(flag, command);
+    const notes = [fallback, variablesOf(name).join(", ")].filter((note) => note !== undefined);
+    lines.push(
+      `  ${spelling(name, flag).padEnd(width)}${flag.help}`,
+      `  ${" ".repeat(width)}[${notes.join("; ")}]`,
+    );
+  }
+  return [
+    `Usage: ilagent ${command} [flags]`,
+    "",
+    `${commands[command].about}.`,
+    ...[...groups].flatMap(([group, lines]) => ["", `${group}:`, ...lines]),
+    "",
+    "Examples:",
+    ...commands[command].examples.map((example) => `  ${example}`),
+    "",
+    "In brackets: default; environment variables. Variables of secrets also exist with _FILE, naming a file.",
+    "",
+  ].join("\n");
+}
+
+function spelling(name: FlagName, flag: Flag): string {
+  if (flag.withoutFlag) return `    (${name}, no flag)`;
+  const short = flag.short === undefined ? "    " : `-${flag.short}, `;
+  return `${short}--${name}${flag.value === undefined ? "" : ` ${flag.value}`}`;
+}
+
+function defaultOf(flag: Flag, command: CommandName): string | undefined {
+  if (flag.required?.includes(command)) return "required";
+  return flag.default ?? flag.defaultNote;
+}

@@ -1,0 +1,91 @@
+/**
+ * Tells an outage of the API from trouble with single events.
+ *
+ *   closed ── 3 failed connections or 5 5xx answers in a row ──▶ open ── first success ──▶ closed
+ *
+ * While it is open one probe at a time is sent, the first at once, then one a second (failed connections) or one every
+ * two seconds (5xx), and no event's attempts are counted: an outage of any length makes no dead letters.
+ */
+
+import type { Outcome } from "../domain/outcome.ts";
+
+export type OutageCause = "unreachable" | "server_error";
+
+const FAILURES_TO_OPEN: Record<OutageCause, number> = { unreachable: 3, server_error: 5 };
+const PROBE_INTERVAL_MS: Record<OutageCause, number> = { unreachable: 1_000, server_error: 2_000 };
+
+export class Breaker {
+  #inARow: Record<OutageCause, number> = { unreachable: 0, server_error: 0 };
+  #open: { since: number; nextProbeAt: number; probing: boolean; failedKeys: Set<string> } | null = null;
+
+  get isOpen(): boolean {
+    return this.#open !== null;
+  }
+
+  /** ms since the epoch; null while closed. */
+  get openSince(): number | null {
+    return this.#open?.since ?? null;
+  }
+
+  /** Integration keys that failed since it opened: a probe with another key says more. */
+  get failedKeys(): ReadonlySet<string> {
+    return this.#open?.failedKeys ?? new Set();
+  }
+
+  /** When the next probe may leave, in ms since the epoch; null while closed or while one is in flight. */
+  get nextProbeAt(): number | null {
+    return this.#open === null || this.#open.probing ? null : this.#open.nextProbeAt;
+  }
+
+  /** Marks the one probe as in flight. */
+  startProbe(): void {
+    if (this.#open !== null) this.#open.probing = true;
+  }
+
+  /** Takes note of any outcome; `opened` and `closed` tell what it changed. */
+  record(
+    outcome: Outcome,
+    integrationKey: string,
+    isProbe: boolean,
+    now: number,
+  ): "opened" | "closed" | null {
+    // An answer about the event itself is the API at work; a 429 or 408 says too little either way.
+    if (outcome.kind !== "retry") return this.#succeed();
+    const { cause } = outcome;
+    if (cause === "unreachable" || cause === "server_error") {
+      return this.#fail(cause, integrationKey, isProbe, now);
+    }
+    if (isProbe && this.#open !== null) this.#reschedule(PROBE_INTERVAL_MS.unreachable, now);
+    return null;
+  }
+
+  /** The probe came to nothing that says anything about the API, such as a shutdown. */
+  abandonProbe(now: number): void {
+    if (this.#open !== null) this.#reschedule(0, now);
+  }
+
+  #succeed(): "closed" | null {
+    this.#inARow = { unreachable: 0, server_error: 0 };
+    if (this.#open === null) return null;
+    this.#open = null;
+    return "closed";
+  }
+
+  #fail(cause: OutageCause, integrationKey: string, isProbe: boolean, now: number): "opened" | null {
+    this.#inARow[cause]++;
+    if (this.#open !== null) {
+      this.#open.failedKeys.add(integrationKey);
+      if (isProbe) this.#reschedule(PROBE_INTERVAL_MS[cause], now);
+      return null;
+    }
+    if (this.#inARow[cause] < FAILURES_TO_OPEN[cause]) return null;
+    this.#open = { since: now, nextProbeAt: now, probing: false, failedKeys: new Set([integrationKey]) };
+    return "opened";
+  }
+
+  #reschedule(delayMs: number, now: number): void {
+    if (this.#open === null) return;
+    this.#open.probing = false;
+    this.#open.nextProbeAt = now + delayMs;
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * claim → send → settle, many at a time.
+ *
+ * An event is claimed the moment it is durable; the one timer serves retries, ends of pauses and probes. Order inside
+ * a lane is the queue's: it hands out the next event of a lane only when the one before is settled on disk.
+ */
+
+import type { AlertEvent } from "../domain/event.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, nextAttemptAt, type RetryPolicy } from "../domain/retry_policy.ts";
+import type { EventQueue, QueuedEvent, Settlement } from "../queue/queue.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { failureOf } from "../runtime/failure.ts";
+import type { Log } from "../runtime/log.ts";
+import { redactKey } from "../runtime/redact.ts";
+import { Breaker } from "./breaker.ts";
+import { KeyPauses } from "./key_pauses.ts";
+
+/** What the loop needs of ilert: one attempt, classified. A rejection of the promise is a bug and is retried. */
+export interface EventReceiver {
+  deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome>;
+}
+
+/** What the loop needs of the queue beside the port: to be woken, and to have it read again. */
+export interface WakingQueue extends EventQueue {
+  onAvailable(callback: () => void): void;
+  rescan(): void;
+}
+
+export interface DeliveryConfig {
+  /** Deliveries in flight at the same time. */
+  concurrency: number;
+  /** Retries before an event becomes a dead letter; 0 for no limit. */
+  retriesMax: number;
+}
+
+export interface DeliveryDeps {
+  clock: Clock;
+  /** From 0 to 1. */
+  random: () => number;
+  log: Log;
+}
+
+/** For settling what the end of the shutdown time-out cut off. */
+const SETTLE_GRACE_MS = 1_000;
+
+export class DeliveryLoop {
+  readonly #queue: WakingQueue;
+  readonly #ilert: EventReceiver;
+  readonly #concurrency: number;
+  readonly #policy: RetryPolicy;
+  readonly #deps: DeliveryDeps;
+  readonly #breaker = new Breaker();
+  readonly #pauses = new KeyPauses({ baseMs: 1_000, capMs: BACKOFF_CAP_MS });
+  readonly #abort = new AbortController();
+  #inFlight = 0;
+  #stopping = false;
+  #cancelTimer: () => void = () => {};
+  #timerAt: number | null = null;
+  #idle: (() => void) | null = null;
+
+  constructor(queue: WakingQueue, ilert: EventReceiver, config: DeliveryConfig, deps: DeliveryDeps) {
+    this.#queue = queue;
+    this.#ilert = ilert;
+    this.#concurrency = config.concurrency;
+    this.#policy = { baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, retriesMax: config.retriesMax };
+    this.#deps = deps;
+  }
+
+  /** Starts with what is already queued. */
+  start(): void {
+    this.#queue.onAvailable(() => this.#pump());
+    this.#pump();
+  }
+
+  get state(): { inFlight: number; pausedKeys: number; outageSince: number | null } {
+    return {
+      inFlight: this.#inFlight,
+      pausedKeys: this.#pauses.pausedCount(this.#deps.clock.now()),
+      outageSince: this.#breaker.openSince,
+    };
+  }
+
+  /** Claims nothing more and waits for what is in flight; what is not answered after `timeoutMs` stays queued. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#cancelTimer();
+    if (this.#inFlight === 0) return;
+    const { clock } = this.#deps;
+    const idle = new Promise<void>((resolve) => this.#idle = resolve);
+    let cancel = clock.after(timeoutMs, () => {
+      this.#abort.abort();
+      // A disk that takes no writes holds the last settlements for ever; their events stay queued.
+      cancel = clock.after(SETTLE_GRACE_MS, () => this.#idle?.());
+    });
+    await idle;
+    cancel();
+  }
+
+  /** Sends all that may be sent now. */
+  #pump(): void {
+    const { clock } = this.#deps;
+    const isPaused = (key: string) => this.#pauses.isPaused(key, clock.now());
+    while (!this.#stopping && this.#inFlight < this.#concurrency) {
+      const isProbe = this.#breaker.isOpen;
+      const next = isProbe ? this.#nextProbe(isPaused) : this.#queue.claim(isPaused);
+      if (next === null) break;
+      this.#pauses.departed(next.event.integrationKey, next.id);
+      this.#inFlight++;
+      void this.#deliver(next, isProbe);
+    }
+    this.#armTimer();
+  }
+
+  #nextProbe(isPaused: (key: string) => boolean): QueuedEvent | null {
+    const at = this.#breaker.nextProbeAt;
+    if (at === null || this.#deps.clock.now() < at) return null;
+    const probe = this.#queue.claimProbe(isPaused, this.#breaker.failedKeys);
+    if (probe !== null) this.#breaker.startProbe();
+    return probe;
+  }
+
+  async #deliver(queued: QueuedEvent, isProbe: boolean): Promise<void> {
+    const { log } = this.#deps;
+    if (log.isEnabledFor("debug")) {
+      log.debug("Sending event {id}, attempt {attempt}{probe}", {
+        id: queued.id,
+        attempt: queued.attempts + 1,
+        probe: isProbe ? " as a probe" : "",
+      });
+    }
+    const outcome = await this.#send(queued);
+    const settlement = outcome === null ? null : this.#decide(queued, outcome, isProbe);
+    if (outcome === null && isProbe) this.#breaker.abandonProbe(this.#deps.clock.now());
+    if (settlement === null) this.#queue.release(queued);
+    else await this.#queue.settle(queued, settlement);
+    this.#inFlight--;
+    if (this.#inFlight === 0) this.#idle?.();
+    this.#pump();
+  }
+
+  /** Null where the shutdown cut it off: whether ilert took it is unknown, so it stays queued. */
+  async #send(queued: QueuedEvent): Promise<Outcome | null> {
+    const { signal } = this.#abort;
+    try {
+      const outcome = await this.#ilert.deliver(queued.event, queued.apiPath, signal);
+      return signal.aborted && outcome.kind === "retry" ? null : outcome;
+    } catch (error) {
+      const reason = failureOf(error);
+      this.#deps.log.error("Event {id} could not be sent: {reason}", { id: queued.id, reason });
+      return { kind: "retry", cause: "timed_out", status: null, reason, notBefore: null };
+    }
+  }
+
+  /** Null gives the event back uncounted. */
+  #decide(queued: QueuedEvent, outcome: Outcome, isProbe: boolean): Settlement | null {
+    const { clock } = this.#deps;
+    const key = queued.event.integrationKey;
+    const wasOpen = this.#breaker.isOpen;
+    const change = this.#breaker.record(outcome, key, isProbe, clock.now());
+    if (change !== null) this.#tellChange(change, outcome);
+    const throttled = outcome.kind === "retry" && outcome.cause === "throttled";
+    if (!throttled && this.#pauses.answered(key, queued.id)) this.#queue.rescan();
+    switch (outcome.kind) {
+      case "delivered":
+        return this.#delivered(queued, outcome.correlationId);
+      case "rejected":
+        return this.#dead(queued, queued.attempts + 1, outcome.status, outcome.reason, outcome.responseBody);
+      case "retry":
+        return this.#retry(queued, outcome, wasOpen);
+    }
+  }
+
+  #delivered(queued: QueuedEvent, correlationId: string | null): Settlement {
+    const { log } = this.#deps;
+    if (log.isEnabledFor("debug")) {
+      log.debug("Event {id} delivered, correlation id {correlationId}", { id: queued.id, correlationId });
+    }
+    return { kind: "delivered" };
+  }
+
+  #retry(queued: QueuedEvent, outcome: Outcome & { kind: "retry" }, isUncounted: boolean): Settlement | null {
+    const { clock, log, random } = this.#deps;
+    const key = queued.event.integrationKey;
+    const now = clock.now();
+    const notBefore = outcome.cause === "throttled"
+      ? this.#pauses.pause(key, outcome.notBefore, now, random)
+      : outcome.notBefore;
+    if (isUncounted) return null;
+    const attempts = queued.attempts + 1;
+    const dueAt = nextAttemptAt(attempts, now, this.#policy, random);
+    if (dueAt === null) {
+      return this.#dead(queued, attempts, outcome.status, `gave up: ${outcome.reason}`, null);
+    }
+    const at = Math.max(dueAt, notBefore ?? 0);
+    log.info("Event {id} of {key} failed ({reason}); attempt {attempt} in {seconds} s", {
+      id: queued.id,
+      key: redactKey(key),
+      reason: outcome.reason,
+      attempt: attempts + 1,
+      seconds: ((at - now) / 1000).toFixed(1),
+    });
+    return { kind: "waiting", attempts, nextAttemptAt: at, lastError: outcome.reason };
+  }
+
+  #dead(
+    queued: QueuedEvent,
+    attempts: number,
+    status: number | null,
+    reason: string,
+    responseBody: string | null,
+  ): Settlement {
+    this.#deps.log.error("Event {id} of {key} is a dead letter after {attempts} attempts: {reason}", {
+      id: queued.id,
+      key: redactKey(queued.event.integrationKey),
+      attempts,
+      reason,
+    });
+    return { kind: "dead", attempts, status, reason, responseBody };
+  }
+
+  #tellChange(change: "opened" | "closed", outcome: Outcome): void {
+    const { log } = this.#deps;
+    if (change === "opened") {
+      const reason = outcome.kind === "retry" ? outcome.reason : "";
+      log.error("ilert does not take events ({reason}); they stay queued and ilert is probed", { reason });
+    } else {
+      log.warn("ilert takes events again");
+      this.#queue.rescan();
+    }
+  }
+
+  /** One timer for whatever comes first: a probe, a due retry, the end of a pause. */
+  #armTimer(): void {
+    if (this.#stopping) return;
+    const now = this.#deps.clock.now();
+    const { isOpen, nextProbeAt } = this.#breaker;
+    // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.
+    const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;
+    const at = earliest(isOpen ? probeAt : this.#queue.nextDueAt(), this.#pauses.nextEnd(now));
+    if (at === this.#timerAt) return;
+    this.#cancelTimer();
+    this.#timerAt = at;
+    if (at === null) return;
+    this.#cancelTimer = this.#deps.clock.after(at - now, () => {
+      this.#timerAt = null;
+      this.#queue.rescan();
+      this.#pump();
+    });
+  }
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? a ?? b : Math.min(a, b);
+}

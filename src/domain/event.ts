@@ -1,0 +1,145 @@
+/** An alert event as ilert's events API takes it. Source: contract of `POST /api/events`. */
+
+export const EVENT_TYPES = ["ALERT", "ACCEPT", "RESOLVE", "COMMENT"] as const;
+export const PRIORITIES = ["LOW", "HIGH"] as const;
+export const SEVERITY_MIN = 1;
+export const SEVERITY_MAX = 5;
+
+export type EventType = typeof EVENT_TYPES[number];
+export type Priority = typeof PRIORITIES[number];
+export type EventImage = { src: string; href?: string | null; alt?: string | null };
+export type EventLink = { href: string; text?: string | null };
+export type EventService = { id: number } | { alias: string };
+export type JsonObject = { [key: string]: unknown };
+
+export interface AlertEvent {
+  integrationKey: string;
+  eventType: EventType;
+  summary: string;
+  alertKey: string | null;
+  details: string | null;
+  priority: Priority | null;
+  severity: number | null;
+  images: EventImage[] | null;
+  links: EventLink[] | null;
+  /** Any JSON; undefined where the sender gave none. */
+  customDetails: unknown;
+  routingKey: string | null;
+  labels: { [name: string]: string } | null;
+  services: EventService[] | null;
+}
+
+export type ParsedEvent = { ok: true; event: AlertEvent } | { ok: false; problem: string };
+
+/** Reads an event from parsed JSON; a problem is one sentence that names the field. Unknown fields are ignored. */
+export function parseEvent(json: unknown): ParsedEvent {
+  if (!isJsonObject(json)) return problem("The event must be a JSON object.");
+  const { eventType, priority, severity } = json;
+  const integrationKey = json.integrationKey ?? json.apiKey;
+  if (absent(integrationKey)) return problem("Missing field 'integrationKey'.");
+  if (typeof integrationKey !== "string") return problem("Field 'integrationKey' must be a string.");
+  if (integrationKey.trim() === "") return problem("Field 'integrationKey' must not be empty.");
+  if (absent(eventType)) return problem("Missing field 'eventType'.");
+  if (!isEventType(eventType)) return problem("Unsupported value for field 'eventType'.");
+  if (absent(json.summary)) return problem("Missing field 'summary'.");
+  if (typeof json.summary !== "string") return problem("Field 'summary' must be a string.");
+  for (const name of ["alertKey", "details", "routingKey"]) {
+    const value = json[name];
+    if (!absent(value) && typeof value !== "string") return problem(`Field '${name}' must be a string.`);
+  }
+  if (!absent(priority) && !isPriority(priority)) return problem("Unsupported value for field 'priority'.");
+  if (!absent(severity) && !isSeverity(severity)) return problem("Unsupported value for field 'severity'.");
+  const misshapen = misshapenList(json, "images", isImage, "{src, href, alt}") ??
+    misshapenList(json, "links", isLink, "{href, text}") ??
+    misshapenList(json, "services", isService, "{id} or {alias}") ??
+    misshapenLabels(json.labels);
+  if (misshapen !== undefined) return problem(misshapen);
+  return {
+    ok: true,
+    event: {
+      integrationKey,
+      eventType,
+      summary: json.summary,
+      // An empty key groups nothing; as a lane it would put strangers in one line.
+      alertKey: (json.alertKey || null) as string | null,
+      details: (json.details ?? null) as string | null,
+      priority: priority ?? null,
+      severity: severity ?? null,
+      images: (json.images ?? null) as EventImage[] | null,
+      links: (json.links ?? null) as EventLink[] | null,
+      customDetails: json.customDetails ?? undefined,
+      routingKey: (json.routingKey ?? null) as string | null,
+      labels: (json.labels ?? null) as { [name: string]: string } | null,
+      services: (json.services ?? null) as EventService[] | null,
+    },
+  };
+}
+
+/** The body ilert gets: absent fields are left out, what is inside `customDetails` is untouched. */
+export function eventBody(event: AlertEvent): string {
+  const body: Partial<Record<keyof AlertEvent, unknown>> = {};
+  let field: keyof AlertEvent;
+  for (field in event) if (event[field] !== null) body[field] = event[field];
+  return JSON.stringify(body);
+}
+
+export function isEventType(value: unknown): value is EventType {
+  return EVENT_TYPES.includes(value as EventType);
+}
+
+export function isPriority(value: unknown): value is Priority {
+  return PRIORITIES.includes(value as Priority);
+}
+
+export function isSeverity(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= SEVERITY_MIN && (value as number) <= SEVERITY_MAX;
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function problem(text: string): ParsedEvent {
+  return { ok: false, problem: text };
+}
+
+function absent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+function misshapenList(
+  json: JsonObject,
+  name: string,
+  isItem: (item: unknown) => boolean,
+  shape: string,
+): string | undefined {
+  const list = json[name];
+  if (absent(list)) return undefined;
+  if (Array.isArray(list) && list.every(isItem)) return undefined;
+  return `Field '${name}' must be a list of ${shape}.`;
+}
+
+function misshapenLabels(labels: unknown): string | undefined {
+  if (absent(labels)) return undefined;
+  if (isJsonObject(labels) && Object.values(labels).every((value) => typeof value === "string")) {
+    return undefined;
+  }
+  return "Field 'labels' must be an object of strings.";
+}
+
+function isImage(item: unknown): item is EventImage {
+  return isJsonObject(item) && typeof item.src === "string" && textOrAbsent(item.href) &&
+    textOrAbsent(item.alt);
+}
+
+function isLink(item: unknown): item is EventLink {
+  return isJsonObject(item) && typeof item.href === "string" && textOrAbsent(item.text);
+}
+
+function isService(item: unknown): item is EventService {
+  return isJsonObject(item) && (typeof item.id === "number" || typeof item.alias === "string");
+}
+
+function textOrAbsent(value: unknown): boolean {
+  return absent(value) || typeof value === "string";
+}

@@ -1,0 +1,20 @@
+/** JSON in and out without changing a number: an id of 19 digits must reach ilert as it was sent. */
+
+/** Digits or exponents that a double may not hold; anything else is parsed the fast way. */
+const MAY_LOSE_PRECISION = /\d{16}|\d[eE][+-]?\d{2}/;
+
+interface RawJson {
+  rawJSON(text: string): unknown;
+}
+
+/** Parses JSON; numbers a double cannot hold keep their source text and are written back unchanged. Throws SyntaxError. */
+export function parseJson(text: string): unknown {
+  if (!MAY_LOSE_PRECISION.test(text)) return JSON.parse(text);
+  return JSON.parse(text, keepSource as (key: string, value: unknown) => unknown);
+}
+
+function keepSource(_key: string, value: unknown, context: { source?: string }): unknown {
+  if (typeof value !== "number" || context.source === undefined) return value;
+  const exact = Number.isSafeInteger(value) || (Number.isFinite(value) && context.source.length < 16);
+  return exact ? value : (JSON as unknown as RawJson).rawJSON(context.source);
+}

@@ -1,0 +1,149 @@
+/**
+ * ilert's HTTP API: the only file that knows its paths, headers and status codes.
+ * Source: contract of the events API (`POST /api/events`) and of heartbeats (`/api/heartbeats`, `/api/pings`).
+ */
+
+import { type AlertEvent, eventBody } from "../domain/event.ts";
+import type { Outcome } from "../domain/outcome.ts";
+import { parseRetryAfter } from "../domain/retry_policy.ts";
+import { failureOf } from "../runtime/failure.ts";
+import { redactText } from "../runtime/redact.ts";
+import { VERSION } from "../runtime/version.ts";
+
+export interface IlertConfig {
+  /** Scheme and host, without a trailing slash. */
+  apiHost: string;
+  heartbeatHost: string;
+  /** Idle connections kept per host; as many as requests may be in flight. */
+  connections: number;
+}
+
+export type PingResult =
+  | { ok: true; correlationId: string | null }
+  /** Final: asking again would get the same answer. */
+  | { ok: false; reason: string; isFinal: boolean };
+
+const REQUEST_TIMEOUT_MS = 28_000;
+/** What is kept of an answer that says why an event was refused. */
+const ANSWER_BYTES_MAX = 4_096;
+const LEGACY_HEARTBEAT_KEY = "il1hbt";
+
+export class IlertApi implements Disposable {
+  readonly #config: IlertConfig;
+  readonly #client: Deno.HttpClient;
+  readonly #now: () => number;
+
+  constructor(config: IlertConfig, now: () => number) {
+    this.#config = config;
+    this.#client = Deno.createHttpClient({ poolMaxIdlePerHost: config.connections });
+    this.#now = now;
+  }
+
+  /** One attempt. Answers with an outcome for whatever the network does; throws only for a bug. */
+  async deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome> {
+    const url = `${this.#config.apiHost}/api${apiPath ?? "/events"}`;
+    const init = {
+      method: "POST",
+      headers: { "content-type": "application/json", "accept": "application/json" },
+      body: eventBody(event),
+    };
+    return await this.#request(url, init, signal, async (response) => {
+      if (response.ok) {
+        await response.body?.cancel();
+        return { kind: "delivered", correlationId: response.headers.get("correlation-id") };
+      }
+      return this.#classify(response, await excerpt(response));
+    }, unreachable);
+  }
+
+  /** One heartbeat ping; 202 is success. */
+  async ping(key: string, signal: AbortSignal): Promise<PingResult> {
+    const path = encodeURIComponent(key);
+    const [method, url] = key.startsWith(LEGACY_HEARTBEAT_KEY)
+      ? ["GET", `${this.#config.apiHost}/api/heartbeats/${path}`]
+      : ["HEAD", `${this.#config.heartbeatHost}/api/pings/${path}`];
+    return await this.#request<PingResult>(url, { method }, signal, async (response) => {
+      await response.body?.cancel();
+      const { status } = response;
+      if (status === 202) return { ok: true, correlationId: response.headers.get("correlation-id") };
+      const isFinal = status < 500 && status !== 429 && status !== 408;
+      return { ok: false, reason: `ilert answered ${status}`, isFinal };
+    }, (reason) => ({ ok: false, reason, isFinal: false }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  #classify(response: Response, responseBody: string): Outcome {
+    const { status } = response;
+    const reason = `ilert answered ${status}`;
+    const notBefore = parseRetryAfter(response.headers.get("retry-after"), this.#now());
+    if (status === 429) return { kind: "retry", cause: "throttled", status, reason, notBefore };
+    if (status === 408) return { kind: "retry", cause: "timed_out", status, reason, notBefore };
+    if (status >= 500) return { kind: "retry", cause: "server_error", status, reason, notBefore };
+    return { kind: "rejected", status, reason, responseBody };
+  }
+
+  async #request<T>(
+    url: string,
+    init: RequestInit,
+    signal: AbortSignal,
+    answered: (response: Response) => Promise<T>,
+    failed: (reason: string) => T,
+  ): Promise<T> {
+    const abort = new AbortController();
+    const onStop = () => abort.abort();
+    if (signal.aborted) return failed("the agent is shutting down");
+    signal.addEventListener("abort", onStop);
+    const timer = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS);
+    try {
+      const headers = { ...init.headers, "user-agent": `ilagent/${VERSION}` };
+      const response = await fetch(url, {
+        ...init,
+        headers,
+        redirect: "manual",
+        signal: abort.signal,
+        client: this.#client,
+      });
+      return await answered(response);
+    } catch (error) {
+      if (!abort.signal.aborted) return failed(networkFailure(error));
+      return failed(
+        signal.aborted ? "the agent is shutting down" : `no answer within ${REQUEST_TIMEOUT_MS / 1000} s`,
+      );
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onStop);
+    }
+  }
+}
+
+function unreachable(reason: string): Outcome {
+  return { kind: "retry", cause: "unreachable", status: null, reason, notBefore: null };
+}
+
+/** The start of an answer, as text; what cannot be read is left out. */
+async function excerpt(response: Response): Promise<string> {
+  if (response.body === null) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for await (const chunk of response.body) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.length >= ANSWER_BYTES_MAX) break;
+    }
+  } catch {
+    // The status is what decides; a body that breaks off only makes the record shorter.
+  }
+  return text.slice(0, ANSWER_BYTES_MAX);
+}
+
+/** fetch puts the URL, and with it a key, into its messages: only what went wrong is kept. */
+function networkFailure(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const text = failureOf(cause)
+    .replace(/^error sending request( from [^ ]+)? for url \([^)]*\)( \([^)]*\))?:? ?/, "")
+    .replace(/^client error \([A-Za-z]+\): /, "");
+  return redactText(text === "" ? "the connection failed" : text);
+}

@@ -1,0 +1,22 @@
+/** What the main thread and the agent's worker say to each other. */
+
+import type { AuditJob } from "../commands/audit_job.ts";
+import type { SendEventJob } from "../commands/event_job.ts";
+import type { SendHeartbeatJob } from "../commands/heartbeat_job.ts";
+import type { RelayJob } from "../commands/daemon_job.ts";
+
+/** Plain data, because it is cloned into the worker. */
+export type Job = RelayJob | SendEventJob | SendHeartbeatJob | AuditJob;
+
+export type ToWorker = { type: "start"; job: Job } | { type: "stop" };
+
+export type FromWorker =
+  /** Its code is loaded; the main thread may give up its rights. */
+  | { type: "loaded" }
+  | { type: "alive" }
+  | { type: "finished"; exitCode: number }
+  /** `message` is one line for the operator. */
+  | { type: "failed"; message: string; exitCode: number };
+
+/** How often the worker shows that its event loop turns. */
+export const ALIVE_INTERVAL_MS = 500;

@@ -1,0 +1,97 @@
+/**
+ * The outside of the jail: starts the agent's worker with exactly its rights, gives up its own, passes signals in and
+ * the exit code out, and ends the process when the worker throws, exits or stops answering.
+ */
+
+import { ALIVE_INTERVAL_MS, type FromWorker, type Job, type ToWorker } from "./messages.ts";
+import { type Permissions, workerPermissions } from "./permissions.ts";
+
+/** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
+const SILENCE_MAX_MS = 15_000;
+
+const PERMISSION_NAMES = ["net", "read", "write", "run", "env", "sys", "ffi", "import"] as const;
+
+export interface JobEnd {
+  exitCode: number;
+  /** One line for the operator; null where there is nothing to say. */
+  message: string | null;
+}
+
+/** Resolves when the job is over, however that came about. Never throws. */
+export function runJailed(job: Job, permissions: Permissions): Promise<JobEnd> {
+  const worker = new Worker(Deno.mainModule, {
+    type: "module",
+    name: "agent",
+    deno: { permissions: workerPermissions(permissions) },
+  });
+  const send = (message: ToWorker) => worker.postMessage(message);
+  return new Promise((resolve) => {
+    const watch = watchForSilence((seconds) => {
+      end({
+        exitCode: 1,
+        message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
+      });
+    });
+    const stopListening = onStopSignals(
+      () => send({ type: "stop" }),
+      (signal) =>
+        end({ exitCode: 1, message: `ended at once by a second ${signal}; queued events are kept` }),
+    );
+    const end = (result: JobEnd) => {
+      watch.stop();
+      stopListening();
+      worker.terminate();
+      resolve(result);
+    };
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      end({ exitCode: 1, message: `the agent failed: ${event.message}` });
+    });
+    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+      switch (data.type) {
+        case "loaded":
+          revokeEverything();
+          return send({ type: "start", job });
+        case "alive":
+          return watch.heard();
+        case "finished":
+          return end({ exitCode: data.exitCode, message: null });
+        case "failed":
+          return end({ exitCode: data.exitCode, message: data.message });
+      }
+    });
+  });
+}
+
+/** What the main thread gave up it can never regain, and neither can anything that takes it over. */
+function revokeEverything(): void {
+  for (const name of PERMISSION_NAMES) Deno.permissions.revokeSync({ name });
+}
+
+function watchForSilence(onSilence: (seconds: number) => void): { heard(): void; stop(): void } {
+  let heardAt = performance.now();
+  let tickedAt = heardAt;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    // This thread was stopped too (SIGSTOP, a suspended machine): the worker had no chance to answer.
+    if (now - tickedAt > 4 * ALIVE_INTERVAL_MS) heardAt = now;
+    tickedAt = now;
+    if (now - heardAt > SILENCE_MAX_MS) onSilence(Math.round((now - heardAt) / 1000));
+  }, ALIVE_INTERVAL_MS);
+  return { heard: () => heardAt = performance.now(), stop: () => clearInterval(timer) };
+}
+
+function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void): () => void {
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  let stopping = false;
+  const listeners = signals.map((signal) => {
+    const listener = () => {
+      if (stopping) return second(signal);
+      stopping = true;
+      first();
+    };
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  return () => listeners.forEach((remove) => remove());
+}

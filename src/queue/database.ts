@@ -1,0 +1,138 @@
+/** Opening the `-f` file: looked at before it is touched, one agent at a time, refused with one clear line. */
+
+import { DatabaseSync } from "node:sqlite";
+import { failureOf } from "../runtime/failure.ts";
+import { StartupFailure } from "../runtime/startup_failure.ts";
+import { lockPathOf } from "./database_files.ts";
+import { migrate, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
+
+/** Other processes (audit, dead letter commands) hold the file for milliseconds only. */
+const BUSY_TIMEOUT_MS = 5_000;
+const SQLITE_HEADER = "SQLite format 3\0";
+/** Larger files are not checked page by page at start: that would keep the intake closed for seconds. */
+const CHECKED_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface OpenDatabase extends Disposable {
+  db: DatabaseSync;
+}
+
+/** Opens for the daemon: locks, checks, migrates, sets WAL and full synchronisation. Throws `StartupFailure`. */
+export function openDatabase(path: string): OpenDatabase {
+  const lock = takeLock(path);
+  let db: DatabaseSync | undefined;
+  try {
+    refuseForeignContent(path);
+    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    refuseUnusable(db, path);
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+    migrate(db);
+    const opened = db;
+    return {
+      db,
+      [Symbol.dispose]() {
+        opened.close();
+        lock.close();
+      },
+    };
+  } catch (error) {
+    db?.close();
+    lock.close();
+    throw startupFailure(path, error);
+  }
+}
+
+/** Opens an existing file beside a running agent, for short transactions. Throws `StartupFailure`. */
+export function openForCommand(path: string): OpenDatabase {
+  let db: DatabaseSync | undefined;
+  try {
+    Deno.statSync(path);
+    refuseForeignContent(path);
+    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    if (schemaVersion(db) === 0) {
+      throw new StartupFailure(
+        `${path} has not been used by this version of ilagent yet; start the daemon once`,
+        2,
+      );
+    }
+    refuseUnusable(db, path);
+    const opened = db;
+    return { db, [Symbol.dispose]: () => opened.close() };
+  } catch (error) {
+    db?.close();
+    throw startupFailure(path, error);
+  }
+}
+
+/**
+ * An advisory lock on a file beside the database: the kernel drops it with the process, however that ends. Not on the
+ * database itself, because closing any handle of it would drop SQLite's own locks (sqlite.org, "How To Corrupt", 2.2).
+ */
+function takeLock(path: string): Deno.FsFile {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(lockPathOf(path), { create: true, write: true });
+  } catch (error) {
+    throw startupFailure(path, error);
+  }
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  throw new StartupFailure(
+    `${path} is in use by another ilagent; stop that one, or give this one its own file with -f`,
+    1,
+  );
+}
+
+function refuseForeignContent(path: string): void {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { read: true });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const head = new Uint8Array(SQLITE_HEADER.length);
+  const read = file.readSync(head);
+  file.close();
+  if (read === null || new TextDecoder().decode(head.subarray(0, read)) === SQLITE_HEADER) return;
+  throw new StartupFailure(`${path} is not an SQLite database; name another file with -f`, 2);
+}
+
+function refuseUnusable(db: DatabaseSync, path: string): void {
+  const version = schemaVersion(db);
+  if (version > SCHEMA_VERSION) {
+    throw new StartupFailure(
+      `${path} was written by a newer ilagent (schema ${version}, this one knows ${SCHEMA_VERSION}); use that version or another file with -f`,
+      2,
+    );
+  }
+  const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count ?? 0);
+  const pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size ?? 0);
+  if (pages * pageSize > CHECKED_BYTES_MAX) return;
+  const verdict = db.prepare("PRAGMA quick_check(1)").get()?.quick_check;
+  if (verdict !== "ok") throw corrupt(path, String(verdict));
+}
+
+function startupFailure(path: string, error: unknown): StartupFailure {
+  if (error instanceof StartupFailure) return error;
+  const code = sqliteCode(error);
+  if (code === 11 || code === 26) return corrupt(path, failureOf(error));
+  return new StartupFailure(
+    `cannot use the database ${path}: ${failureOf(error)}; name a file in a writable folder with -f`,
+    2,
+    { cause: error },
+  );
+}
+
+function corrupt(path: string, detail: string): StartupFailure {
+  const cause = detail.replaceAll("\n", " ").replaceAll("*** ", "");
+  return new StartupFailure(
+    `${path} is corrupt (${cause}); it was left as it is: restore it or name another file with -f`,
+    1,
+  );
+}
+
+/** SQLite's primary result code (sqlite.org/rescode.html), where the error is one of SQLite's. */
+export function sqliteCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown } | null)?.errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
+}

@@ -1,0 +1,293 @@
+/** Every SQL statement on the queue's rows, one operation in one place. Called inside a transaction where it writes. */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type AlertEvent, eventBody, type EventType, type Priority } from "../domain/event.ts";
+import { parseJson } from "../domain/json.ts";
+import type { Ledger, RowCounts } from "../domain/ledger.ts";
+import type { QueuedEvent, Settlement } from "./queue.ts";
+
+type Row = Record<string, string | number | bigint | null | Uint8Array>;
+
+const COLUMNS = `id, integration_key, event_type, alert_key, summary, priority, images, links, custom_details,
+  details, event_api_path, severity, routing_key, labels, services, attempts`;
+
+export class EventRows {
+  readonly #db: DatabaseSync;
+  readonly #insert: StatementSync;
+  readonly #delete: StatementSync;
+  readonly #advance: StatementSync;
+  readonly #wait: StatementSync;
+  readonly #bury: StatementSync;
+  readonly #keyAfter: StatementSync;
+  readonly #due: StatementSync;
+  readonly #fresh: StatementSync;
+  readonly #headsOf: StatementSync;
+  readonly #headsFrom: StatementSync;
+  readonly #nextDue: StatementSync;
+  readonly #addToLedger: StatementSync;
+  #rotation: { key: string; nextAttemptAt: number; rowid: number } | null = null;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.#insert = db.prepare(
+      `INSERT INTO event_items (${COLUMNS}, created_at, behind) VALUES
+       (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+        EXISTS (SELECT 1 FROM event_items WHERE integration_key = ?2 AND alert_key = ?4))
+       RETURNING behind`,
+    );
+    this.#delete = db.prepare("DELETE FROM event_items WHERE id = ?");
+    this.#advance = db.prepare(
+      `UPDATE event_items SET behind = 0 WHERE rowid =
+         (SELECT rowid FROM event_items WHERE integration_key = ? AND alert_key = ? ORDER BY rowid LIMIT 1)
+       RETURNING ${COLUMNS}`,
+    );
+    this.#wait = db.prepare(
+      "UPDATE event_items SET attempts = ?, next_attempt_at = ?, last_error = ? WHERE id = ?",
+    );
+    this.#bury = db.prepare(
+      `INSERT INTO dead_letters (id, source, integration_key, alert_key, event_api_path, payload, status, reason,
+         response_body, attempts, accepted_at, died_at)
+       SELECT id, 'event', integration_key, alert_key, event_api_path, ?, ?, ?, ?, ?, created_at, ?
+       FROM event_items WHERE id = ?`,
+    );
+    this.#keyAfter = db.prepare(
+      `SELECT integration_key FROM event_items INDEXED BY event_heads
+       WHERE behind = 0 AND integration_key > ? ORDER BY integration_key LIMIT 1`,
+    );
+    this.#due = db.prepare(
+      `SELECT ${COLUMNS} FROM event_items INDEXED BY event_heads
+       WHERE behind = 0 AND integration_key = ? AND next_attempt_at BETWEEN 1 AND ?
+       ORDER BY next_attempt_at, rowid LIMIT ?`,
+    );
+    this.#fresh = db.prepare(
+      `SELECT ${COLUMNS} FROM event_items INDEXED BY event_heads
+       WHERE behind = 0 AND integration_key = ? AND next_attempt_at = 0 ORDER BY rowid LIMIT ?`,
+    );
+    this.#headsOf = db.prepare(
+      `SELECT ${COLUMNS} FROM event_items INDEXED BY event_heads WHERE behind = 0 AND integration_key = ?
+       ORDER BY next_attempt_at, rowid LIMIT ?`,
+    );
+    this.#headsFrom = db.prepare(
+      `SELECT ${COLUMNS}, rowid, next_attempt_at FROM event_items INDEXED BY event_heads
+       WHERE behind = 0 AND (integration_key, next_attempt_at, rowid) > (?, ?, ?)
+       ORDER BY integration_key, next_attempt_at, rowid LIMIT ?`,
+    );
+    this.#nextDue = db.prepare(
+      "SELECT min(next_attempt_at) AS at FROM event_items WHERE next_attempt_at > 0 AND next_attempt_at > ?",
+    );
+    this.#addToLedger = db.prepare(
+      "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
+    );
+  }
+
+  /** True where the new row is the head of its lane. */
+  insert(queued: QueuedEvent, now: number): boolean {
+    const { event } = queued;
+    const row = this.#insert.get(
+      queued.id,
+      event.integrationKey,
+      event.eventType,
+      event.alertKey,
+      event.summary,
+      event.priority,
+      jsonText(event.images),
+      jsonText(event.links),
+      jsonText(event.customDetails),
+      event.details,
+      queued.apiPath,
+      event.severity,
+      event.routingKey,
+      jsonText(event.labels),
+      jsonText(event.services),
+      queued.attempts,
+      new Date(now).toISOString(),
+    );
+    return row?.behind === 0;
+  }
+
+  /** Deletes a settled event; the answer is the new head of its lane. */
+  remove(settled: QueuedEvent): QueuedEvent | null {
+    this.#delete.run(settled.id);
+    const { integrationKey, alertKey } = settled.event;
+    if (alertKey === null) return null;
+    const next = this.#advance.get(integrationKey, alertKey);
+    return next === undefined ? null : queuedEvent(next as Row);
+  }
+
+  wait(id: string, waiting: Settlement & { kind: "waiting" }): void {
+    this.#wait.run(waiting.attempts, waiting.nextAttemptAt, waiting.lastError, id);
+  }
+
+  /** Moves an event to the dead letters; the answer is the new head of its lane. */
+  bury(dying: QueuedEvent, death: Settlement & { kind: "dead" }, now: number): QueuedEvent | null {
+    const { status, reason, responseBody, attempts } = death;
+    const diedAt = new Date(now).toISOString();
+    this.#bury.run(eventBody(dying.event), status, reason, responseBody, attempts, diedAt, dying.id);
+    return this.remove(dying);
+  }
+
+  /** The next integration key that has a head, in their order; null after the last. */
+  keyAfter(key: string): string | null {
+    return this.#keyAfter.get(key)?.integration_key as string | undefined ?? null;
+  }
+
+  /** Heads of one integration key: retries that are due and, for at least half of the `limit`, new ones. */
+  claimable(key: string, now: number, taken: ReadonlySet<string>, limit: number): QueuedEvent[] {
+    const due = untaken(this.#due.iterate(key, now, limit + taken.size), taken, limit / 2);
+    const fresh = untaken(this.#fresh.iterate(key, limit + taken.size), taken, limit - due.length);
+    return [...due, ...fresh];
+  }
+
+  /** The first head, due or not, of an integration key that `admits`. */
+  probe(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
+    for (let key = this.keyAfter(""); key !== null; key = this.keyAfter(key)) {
+      if (!admits(key)) continue;
+      const head = untaken(this.#headsOf.iterate(key, 1 + taken.size), taken, 1)[0];
+      if (head !== undefined) return head;
+    }
+    return null;
+  }
+
+  /** The head after the one this answered last, over all admitted keys and round again. */
+  rotate(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
+    const from = this.#rotation ?? { key: "", nextAttemptAt: 0, rowid: 0 };
+    return this.#headAfter(from, admits, taken) ??
+      this.#headAfter({ key: "", nextAttemptAt: 0, rowid: 0 }, admits, taken);
+  }
+
+  /** The earliest retry after `now`; null when there is none. */
+  nextDueAfter(now: number): number | null {
+    return this.#nextDue.get(now)?.at as number | null;
+  }
+
+  addToLedger(accepted: number, delivered: number): void {
+    if (accepted > 0 || delivered > 0) this.#addToLedger.run(accepted, delivered);
+  }
+
+  ledger(): Ledger {
+    return readLedger(this.#db);
+  }
+
+  counts(): RowCounts {
+    return countRows(this.#db);
+  }
+
+  /**
+   * Rows another agent wrote into the file get their place in their lanes and are counted as accepted. Lanes whose
+   * head such an agent has delivered get a new one.
+   */
+  adoptForeignRows(): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      const foreign = Number(
+        this.#db.prepare("SELECT count(*) AS n FROM event_items WHERE behind IS NULL").get()?.n,
+      );
+      if (foreign > 0) {
+        this.#db.prepare("UPDATE ledger SET accepted = accepted + ?").run(foreign);
+      }
+      if (foreign > 0 || this.#hasHeadlessLanes()) {
+        this.#db.exec(
+          `UPDATE event_items SET behind = alert_key IS NOT NULL AND rowid >
+             (SELECT min(first.rowid) FROM event_items AS first
+              WHERE first.integration_key = event_items.integration_key AND first.alert_key = event_items.alert_key)
+           WHERE behind IS NULL OR behind = 1`,
+        );
+      }
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Only a file that lost rows without our knowing can have such lanes, so only there the search is worth its time. */
+  #hasHeadlessLanes(): boolean {
+    const { accepted, delivered, purged } = this.ledger();
+    const { queued, dead } = this.counts();
+    return accepted - delivered - purged > queued + dead;
+  }
+
+  #headAfter(
+    from: { key: string; nextAttemptAt: number; rowid: number },
+    admits: (key: string) => boolean,
+    taken: ReadonlySet<string>,
+  ): QueuedEvent | null {
+    let { key, nextAttemptAt, rowid } = from;
+    for (;;) {
+      const row = this.#headsFrom.get(key, nextAttemptAt, rowid, 1) as Row | undefined;
+      if (row === undefined) return null;
+      key = String(row.integration_key);
+      nextAttemptAt = Number(row.next_attempt_at);
+      rowid = Number(row.rowid);
+      if (!admits(key)) {
+        // Past all rows of this key at once.
+        nextAttemptAt = Number.MAX_SAFE_INTEGER;
+        continue;
+      }
+      if (taken.has(String(row.id))) continue;
+      this.#rotation = { key, nextAttemptAt, rowid };
+      return queuedEvent(row);
+    }
+  }
+}
+
+export function readLedger(db: DatabaseSync): Ledger {
+  const row = db.prepare("SELECT accepted, delivered, purged FROM ledger").get();
+  return { accepted: Number(row?.accepted), delivered: Number(row?.delivered), purged: Number(row?.purged) };
+}
+
+export function countRows(db: DatabaseSync): RowCounts {
+  const row = db.prepare(
+    "SELECT (SELECT count(*) FROM event_items) AS queued, (SELECT count(*) FROM dead_letters) AS dead",
+  ).get();
+  return { queued: Number(row?.queued), dead: Number(row?.dead) };
+}
+
+function untaken(rows: Iterable<unknown>, taken: ReadonlySet<string>, limit: number): QueuedEvent[] {
+  const events: QueuedEvent[] = [];
+  if (limit < 1) return events;
+  for (const row of rows as Iterable<Row>) {
+    if (taken.has(String(row.id))) continue;
+    events.push(queuedEvent(row));
+    if (events.length >= limit) break;
+  }
+  return events;
+}
+
+function queuedEvent(row: Row): QueuedEvent {
+  const event: AlertEvent = {
+    integrationKey: String(row.integration_key),
+    eventType: row.event_type as EventType,
+    summary: String(row.summary),
+    alertKey: row.alert_key as string | null,
+    details: row.details as string | null,
+    priority: row.priority as Priority | null,
+    severity: row.severity as number | null,
+    images: fromJsonText(row.images) as AlertEvent["images"],
+    links: fromJsonText(row.links) as AlertEvent["links"],
+    customDetails: fromJsonText(row.custom_details) ?? undefined,
+    routingKey: row.routing_key as string | null,
+    labels: fromJsonText(row.labels) as AlertEvent["labels"],
+    services: fromJsonText(row.services) as AlertEvent["services"],
+  };
+  return {
+    id: String(row.id),
+    event,
+    apiPath: row.event_api_path as string | null,
+    attempts: Number(row.attempts),
+  };
+}
+
+function jsonText(value: unknown): string | null {
+  return value === null || value === undefined ? null : JSON.stringify(value);
+}
+
+/** Null where another program left something that is not JSON, as the Rust agent reads it too. */
+function fromJsonText(text: Row[string] | undefined): unknown {
+  if (typeof text !== "string") return null;
+  try {
+    return parseJson(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,243 @@
+/** The queue on SQLite: rows are the truth, memory holds only what is claimed and a short buffer of what comes next. */
+
+import { v7 as newId } from "uuid";
+import type { AlertEvent } from "../domain/event.ts";
+import type { Ledger, RowCounts } from "../domain/ledger.ts";
+import { failureOf } from "../runtime/failure.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { type OpenDatabase, openDatabase, sqliteCode } from "./database.ts";
+import { EventRows } from "./event_rows.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
+
+/** Claimable events kept in memory, with their payload of at most 16 kB each. */
+const BUFFERED_EVENTS_MAX = 512;
+/** Rows read for one integration key before the next key has its turn. */
+const ROWS_PER_KEY = 128;
+/** After which a sender may try again when the disk fails. */
+const DISK_RETRY_SECONDS = 5;
+const SQLITE_FULL = 13;
+
+export class SqliteQueue implements EventQueue, Disposable {
+  readonly #database: OpenDatabase;
+  readonly #rows: EventRows;
+  readonly #commits: GroupCommit;
+  readonly #clock: Clock;
+  /** Ids of events that are buffered or being sent. */
+  readonly #taken = new Set<string>();
+  #buffer: QueuedEvent[] = [];
+  /** Whether the file may hold claimable rows that are not in the buffer. */
+  #unread = true;
+  #lastKey = "";
+  #nextDue: number | null = null;
+  #ledger: Ledger;
+  #counts: RowCounts;
+  /** What the transaction under way adds to the ledger. */
+  #delta = { accepted: 0, delivered: 0 };
+  #onAvailable: () => void = () => {};
+
+  /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
+  static open(path: string, clock: Clock): SqliteQueue {
+    return new SqliteQueue(openDatabase(path), clock);
+  }
+
+  private constructor(database: OpenDatabase, clock: Clock) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#rows = new EventRows(database.db);
+    this.#rows.adoptForeignRows();
+    this.#ledger = this.#rows.ledger();
+    this.#counts = this.#rows.counts();
+    this.#nextDue = this.#rows.nextDueAfter(0);
+    this.#commits = new GroupCommit(database.db, {
+      beforeCommit: () => this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered),
+      afterCommit: () => this.#afterCommit(),
+      afterRollback: () => this.#delta = { accepted: 0, delivered: 0 },
+    });
+  }
+
+  get ledger(): Readonly<Ledger> {
+    return this.#ledger;
+  }
+
+  get counts(): Readonly<RowCounts> {
+    return this.#counts;
+  }
+
+  /** Why the disk refuses writes, as one clause; null while it takes them. */
+  get failure(): string | null {
+    return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
+  }
+
+  /** Calls back whenever an event may have become claimable. */
+  onAvailable(callback: () => void): void {
+    this.#onAvailable = callback;
+  }
+
+  enqueue(event: AlertEvent, apiPath: string | null): Promise<QueuedEvent> {
+    return new Promise((resolve, reject) => {
+      const queued: QueuedEvent = { id: newId(), event, apiPath, attempts: 0 };
+      let isHead = false;
+      this.#commits.add({
+        apply: () => {
+          isHead = this.#rows.insert(queued, this.#clock.now());
+          this.#delta.accepted++;
+        },
+        committed: () => {
+          this.#counts.queued++;
+          resolve(queued);
+          if (isHead) this.#offer(queued);
+        },
+        failed: (error) => {
+          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          return false;
+        },
+      });
+    });
+  }
+
+  claim(isPaused: (integrationKey: string) => boolean): QueuedEvent | null {
+    for (;;) {
+      const next = this.#buffer.shift();
+      if (next === undefined) {
+        if (!this.#unread) return null;
+        this.#refill(isPaused);
+        if (this.#buffer.length === 0) return null;
+      } else if (isPaused(next.event.integrationKey)) {
+        // Its row stays; whoever ends the pause calls rescan().
+        this.#taken.delete(next.id);
+      } else {
+        return next;
+      }
+    }
+  }
+
+  claimProbe(
+    isPaused: (integrationKey: string) => boolean,
+    failedKeys: ReadonlySet<string>,
+  ): QueuedEvent | null {
+    this.#returnBuffer();
+    const probe = this.#rows.probe((key) => !isPaused(key) && !failedKeys.has(key), this.#taken) ??
+      this.#rows.rotate((key) => !isPaused(key), this.#taken);
+    if (probe !== null) this.#taken.add(probe.id);
+    return probe;
+  }
+
+  settle(claimed: QueuedEvent, settlement: Settlement): Promise<void> {
+    return new Promise((resolve) => {
+      let next: QueuedEvent | null = null;
+      this.#commits.add({
+        apply: () => {
+          next = this.#apply(claimed, settlement);
+        },
+        committed: () => {
+          this.#count(settlement);
+          this.#taken.delete(claimed.id);
+          resolve();
+          if (next !== null) this.#offer(next);
+        },
+        failed: () => true,
+      });
+    });
+  }
+
+  release(claimed: QueuedEvent): void {
+    this.#taken.delete(claimed.id);
+    this.#unread = true;
+  }
+
+  nextDueAt(): number | null {
+    return this.#nextDue;
+  }
+
+  /** Reads the file again at the next claim: a retry is due, a pause is over, or another process changed rows. */
+  rescan(): void {
+    this.#unread = true;
+    this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
+  }
+
+  [Symbol.dispose](): void {
+    this.#commits[Symbol.dispose]();
+    this.#database[Symbol.dispose]();
+  }
+
+  #apply(claimed: QueuedEvent, settlement: Settlement): QueuedEvent | null {
+    switch (settlement.kind) {
+      case "delivered":
+        this.#delta.delivered++;
+        return this.#rows.remove(claimed);
+      case "waiting":
+        this.#rows.wait(claimed.id, settlement);
+        return null;
+      case "dead":
+        return this.#rows.bury(claimed, settlement, this.#clock.now());
+    }
+  }
+
+  #count(settlement: Settlement): void {
+    switch (settlement.kind) {
+      case "delivered":
+        this.#counts.queued--;
+        break;
+      case "waiting":
+        this.#nextDue = Math.min(this.#nextDue ?? Infinity, settlement.nextAttemptAt);
+        break;
+      case "dead":
+        this.#counts.queued--;
+        this.#counts.dead++;
+        break;
+    }
+  }
+
+  #afterCommit(): void {
+    this.#ledger.accepted += this.#delta.accepted;
+    this.#ledger.delivered += this.#delta.delivered;
+    this.#delta = { accepted: 0, delivered: 0 };
+    this.#onAvailable();
+  }
+
+  /** Buffers a new head, unless older ones wait in the file: those go first. */
+  #offer(head: QueuedEvent): void {
+    if (this.#unread || this.#buffer.length >= BUFFERED_EVENTS_MAX) {
+      this.#unread = true;
+    } else {
+      this.#buffer.push(head);
+      this.#taken.add(head.id);
+    }
+  }
+
+  #returnBuffer(): void {
+    for (const event of this.#buffer) this.#taken.delete(event.id);
+    this.#buffer = [];
+    this.#unread = true;
+  }
+
+  /** Takes turns between integration keys, so that a flood on one does not hold back the others. */
+  #refill(isPaused: (integrationKey: string) => boolean): void {
+    const now = this.#clock.now();
+    const firstKey = this.#rows.keyAfter(this.#lastKey) ?? this.#rows.keyAfter("");
+    let key = firstKey;
+    let more = false;
+    while (key !== null) {
+      if (!isPaused(key)) {
+        const heads = this.#rows.claimable(key, now, this.#taken, ROWS_PER_KEY);
+        more ||= heads.length === ROWS_PER_KEY;
+        for (const head of heads) this.#taken.add(head.id);
+        this.#buffer.push(...heads);
+      }
+      this.#lastKey = key;
+      key = this.#rows.keyAfter(key) ?? this.#rows.keyAfter("");
+      if (key === firstKey) break;
+      if (this.#buffer.length >= ROWS_PER_KEY) {
+        more = true;
+        break;
+      }
+    }
+    this.#unread = more;
+  }
+}
+
+function diskFailure(error: unknown): string {
+  if (sqliteCode(error) === SQLITE_FULL) return "the disk or the database's size limit is full";
+  return `the database cannot be written: ${failureOf(error)}`;
+}

@@ -1,0 +1,115 @@
+/** Composition root of the relay: sources → queue → delivery → ilert. */
+
+import type { Enrichment } from "./domain/enrichment.ts";
+import { DeliveryLoop } from "./delivery/delivery_loop.ts";
+import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
+import { IlertApi } from "./ilert/api.ts";
+import { SqliteQueue } from "./queue/sqlite_queue.ts";
+import type { Clock } from "./runtime/clock.ts";
+import type { Log } from "./runtime/log.ts";
+import { redactKey } from "./runtime/redact.ts";
+import { error, json } from "./server/answers.ts";
+import { HttpServer, type Readiness, type Routes, type ServerConfig } from "./server/http_server.ts";
+import { HttpSource } from "./sources/http.ts";
+
+export interface RelayConfig {
+  /** Absolute path of the SQLite file. */
+  file: string;
+  server: ServerConfig | null;
+  heartbeatKey: string | null;
+  apiHost: string;
+  heartbeatHost: string;
+  deliveryConcurrency: number;
+  retriesMax: number;
+  enrichment: Enrichment;
+  shutdownTimeoutMs: number;
+}
+
+export interface RelayDeps {
+  clock: Clock;
+  /** From 0 to 1. */
+  random: () => number;
+  log: Log;
+}
+
+/** Pings in flight on behalf of others; beyond it a sender is told to come back. */
+const PROXIED_PINGS_MAX = 32;
+
+/** Runs until `stop` is aborted and all in hand is settled or given back. Throws `StartupFailure`. */
+export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: AbortSignal): Promise<void> {
+  const { clock, log } = deps;
+  using stack = new DisposableStack();
+  const queue = stack.use(SqliteQueue.open(config.file, clock));
+  const ilert = stack.use(
+    new IlertApi({ ...config, connections: config.deliveryConcurrency }, () => clock.now()),
+  );
+  const delivery = new DeliveryLoop(
+    queue,
+    ilert,
+    { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax },
+    deps,
+  );
+  const server = config.server === null ? null : new HttpServer(
+    config.server,
+    routesOf(new HttpSource(queue, config.enrichment, log), ilert, () => readinessOf(queue), log, stop),
+    log,
+  );
+
+  server?.start();
+  delivery.start();
+  if (config.heartbeatKey !== null) stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, deps)).start();
+  log.info("Ready; {queued} events queued, {dead} dead letters", { ...queue.counts });
+
+  await aborted(stop);
+  server?.refuse();
+  log.info("Shutting down; up to {seconds} s for what is in hand", {
+    seconds: config.shutdownTimeoutMs / 1000,
+  });
+  const requests = server === null
+    ? Promise.resolve()
+    : withTimeout(server.drained(), config.shutdownTimeoutMs, clock);
+  await Promise.all([requests, delivery.stop(config.shutdownTimeoutMs)]);
+  await server?.close();
+  log.info("Stopped; {queued} events stay queued", { queued: queue.counts.queued });
+}
+
+function routesOf(
+  events: HttpSource,
+  ilert: IlertApi,
+  readiness: () => Readiness,
+  log: Log,
+  stop: AbortSignal,
+): Routes {
+  let pings = 0;
+  return {
+    readiness,
+    event: (request) => events.accept(request),
+    async heartbeat(key) {
+      if (pings >= PROXIED_PINGS_MAX) return error(500, "Too many heartbeats are under way.");
+      pings++;
+      const result = await ilert.ping(key, stop).finally(() => pings--);
+      if (result.ok) return json(202, {});
+      log.warn("Heartbeat {key} could not be proxied: {reason}", {
+        key: redactKey(key),
+        reason: result.reason,
+      });
+      return error(500, `Failed to proxy heartbeat: ${result.reason}.`);
+    },
+  };
+}
+
+function readinessOf(queue: SqliteQueue): Readiness {
+  return queue.failure === null ? null : { component: "daemon", error: queue.failure };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+async function withTimeout(work: Promise<void>, timeoutMs: number, clock: Clock): Promise<void> {
+  let cancel = () => {};
+  const timeout = new Promise<void>((resolve) => cancel = clock.after(timeoutMs, resolve));
+  await Promise.race([work, timeout]);
+  cancel();
+}

@@ -1,0 +1,73 @@
+/** The agent's log. The only importer of LogTape: everything else takes a `Log`. */
+
+import {
+  configure,
+  dispose,
+  getAnsiColorFormatter,
+  getLogger,
+  getTextFormatter,
+  jsonLinesFormatter,
+  type Logger,
+  type LogLevel,
+} from "@logtape/logtape";
+import { LineWriter } from "./line_writer.ts";
+import { redactText } from "./redact.ts";
+
+export type Log = Pick<Logger, "trace" | "debug" | "info" | "warn" | "error" | "isEnabledFor">;
+
+export interface LogConfig {
+  /** How often `-v` was given. */
+  verbosity: number;
+  format: "text" | "json";
+  /** Values that must never appear in full. */
+  secrets: string[];
+}
+
+const FLUSH_TIMEOUT_MS = 1_000;
+
+/** Starts logging to stderr; disposing it writes what is still waiting. */
+export async function startLog(config: LogConfig): Promise<{ log: Log } & AsyncDisposable> {
+  const writer = new LineWriter(Deno.stderr);
+  const format = formatter(config.format);
+  await configure({
+    sinks: {
+      stderr: (record) => writer.write(redactText(String(format(record)).trimEnd(), config.secrets)),
+    },
+    loggers: [
+      { category: ["ilagent"], lowestLevel: levelOf(config.verbosity), sinks: ["stderr"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
+    ],
+  });
+  return {
+    log: getLogger(["ilagent"]),
+    async [Symbol.asyncDispose]() {
+      await dispose();
+      await writer.flush(FLUSH_TIMEOUT_MS);
+    },
+  };
+}
+
+function formatter(format: LogConfig["format"]) {
+  if (format === "json") return jsonLinesFormatter;
+  const options = {
+    timestamp: "rfc3339",
+    level: "FULL",
+    value: (value: unknown, inspect: (value: unknown) => string) =>
+      typeof value === "string" ? value : inspect(value),
+  } as const;
+  if (Deno.stderr.isTerminal() && !Deno.noColor) {
+    return getAnsiColorFormatter({
+      ...options,
+      category: () => "",
+    });
+  }
+  return getTextFormatter({
+    ...options,
+    format: ({ timestamp, level, message }) => `${timestamp} ${level.padEnd(7)} ${message}`,
+  });
+}
+
+/** The levels of the agent this one replaces: nothing or -v warn, then info, debug, and everything. */
+function levelOf(verbosity: number): LogLevel {
+  return (["warning", "warning", "info", "debug"] as const)[verbosity] ?? "trace";
+}

@@ -1,0 +1,158 @@
+/** Listens and routes; what an event or a heartbeat is, others know. */
+
+import { failureOf } from "../runtime/failure.ts";
+import type { Log } from "../runtime/log.ts";
+import { StartupFailure } from "../runtime/startup_failure.ts";
+import { VERSION } from "../runtime/version.ts";
+import { error, methodNotAllowed, noContent, unavailable } from "./answers.ts";
+
+export interface ServerConfig {
+  hostname: string;
+  port: number;
+  /** Required as a bearer token on the `/api` paths; null lets everyone in. */
+  intakeToken: string | null;
+}
+
+/** Why the agent is not ready, in the form of contract §2; null when it is. */
+export type Readiness = { component: string; error: string; [detail: string]: unknown } | null;
+
+export interface Routes {
+  event(request: Request): Promise<Response>;
+  heartbeat(key: string): Promise<Response>;
+  readiness(): Readiness;
+}
+
+const SHUTTING_DOWN = { component: "daemon", error: "shutting down" };
+const RETRY_AFTER_SECONDS = 5;
+const HEARTBEAT_PATH = "/api/heartbeats/";
+
+export class HttpServer {
+  readonly #config: ServerConfig;
+  readonly #routes: Routes;
+  readonly #log: Log;
+  readonly #abort = new AbortController();
+  readonly #tokenDigest: Promise<Uint8Array> | null;
+  #server: Deno.HttpServer | null = null;
+  #stopping = false;
+  #inHand = 0;
+  #idle: (() => void) | null = null;
+
+  constructor(config: ServerConfig, routes: Routes, log: Log) {
+    this.#config = config;
+    this.#routes = routes;
+    this.#log = log;
+    this.#tokenDigest = config.intakeToken === null ? null : digest(config.intakeToken);
+  }
+
+  /** Throws `StartupFailure` where the address cannot be had. */
+  start(): void {
+    const { hostname, port } = this.#config;
+    try {
+      this.#server = Deno.serve({
+        hostname,
+        port,
+        signal: this.#abort.signal,
+        onListen: ({ port }) => this.#log.info("Listening on {hostname}:{port}", { hostname, port }),
+        onError: (cause) => {
+          this.#log.error("A request failed: {reason}", { reason: failureOf(cause) });
+          return error(500, "Internal error.");
+        },
+      }, (request) => this.#counted(request));
+    } catch (cause) {
+      throw new StartupFailure(
+        `cannot listen on ${hostname}:${port}: ${failureOf(cause)}; choose another with --port or --host`,
+        1,
+        { cause },
+      );
+    }
+  }
+
+  /** From now on `/health` and `/ready` answer 503 and the intake is closed; requests in hand go on. */
+  refuse(): void {
+    this.#stopping = true;
+  }
+
+  /** Resolves when no request is in hand. */
+  async drained(): Promise<void> {
+    if (this.#inHand > 0) await new Promise<void>((resolve) => this.#idle = resolve);
+  }
+
+  /** Closes the listener and all connections. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#server?.finished;
+  }
+
+  async #counted(request: Request): Promise<Response> {
+    this.#inHand++;
+    try {
+      return await this.#answer(request);
+    } finally {
+      this.#inHand--;
+      if (this.#inHand === 0) this.#idle?.();
+    }
+  }
+
+  #answer(request: Request): Response | Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith("/api/")) return this.#api(request, pathname);
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    switch (pathname) {
+      case "/":
+        return isRead ? new Response(`ilagent/${VERSION}`) : methodNotAllowed("GET");
+      case "/health":
+      case "/healthz":
+      case "/livez":
+        if (!isRead) return methodNotAllowed("GET");
+        return this.#stopping ? unavailable(SHUTTING_DOWN, RETRY_AFTER_SECONDS) : noContent();
+      case "/ready":
+      case "/readyz":
+        return isRead ? this.#ready() : methodNotAllowed("GET");
+      default:
+        return error(404, "No such path.");
+    }
+  }
+
+  async #api(request: Request, pathname: string): Promise<Response> {
+    if (this.#stopping) return unavailable({ error: "The agent is shutting down." }, RETRY_AFTER_SECONDS);
+    if (!await this.#isAuthorized(request)) {
+      return error(401, "Send the intake token as 'Authorization: Bearer …'.", {
+        "www-authenticate": "Bearer",
+      });
+    }
+    if (pathname === "/api/events") {
+      return request.method === "POST" ? await this.#routes.event(request) : methodNotAllowed("POST");
+    }
+    const key = pathname.startsWith(HEARTBEAT_PATH) ? decoded(pathname.slice(HEARTBEAT_PATH.length)) : null;
+    if (key === null || key === "" || key.includes("/")) return error(404, "No such path.");
+    return request.method === "GET" ? await this.#routes.heartbeat(key) : methodNotAllowed("GET");
+  }
+
+  #ready(): Response {
+    const problem = this.#stopping ? SHUTTING_DOWN : this.#routes.readiness();
+    return problem === null ? noContent() : unavailable(problem, RETRY_AFTER_SECONDS);
+  }
+
+  async #isAuthorized(request: Request): Promise<boolean> {
+    if (this.#tokenDigest === null) return true;
+    const given = request.headers.get("authorization")?.match(/^Bearer +(.+)$/i)?.[1];
+    if (given === undefined) return false;
+    // Digests have one length and tell nothing by the time their comparison takes.
+    const [a, b] = await Promise.all([digest(given.trim()), this.#tokenDigest]);
+    let difference = 0;
+    for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0);
+    return difference === 0;
+  }
+}
+
+async function digest(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}
+
+function decoded(segment: string): string | null {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return null;
+  }
+}
