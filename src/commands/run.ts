@@ -50,13 +50,13 @@ export async function run(args: readonly string[]): Promise<number> {
 async function runCommand({ command, values, secretsInFlags }: Settings & { kind: "run" }): Promise<number> {
   switch (command) {
     case "permissions": {
-      const config = relayConfig(values);
+      const config = relayConfig({ ...values, file: realPath(values.file) });
       if ("problems" in config) return refuse(config.problems);
       showPermissions(relayPermissions(config), values.json ?? false);
       return 0;
     }
     case "daemon": {
-      const config = relayConfig(values);
+      const config = relayConfig({ ...values, file: realPath(values.file) });
       if ("problems" in config) return refuse(config.problems);
       const warnings = secretsInFlags.map((flag) =>
         `${flag} on the command line can be read by every user of this machine; use its variable or a file`
@@ -68,9 +68,19 @@ async function runCommand({ command, values, secretsInFlags }: Settings & { kind
     case "heartbeat":
       return await runInJail(sendingJob(command, values), senderPermissions(hostsOf(values)));
     case "audit": {
-      const file = resolve(values.file);
+      const file = realPath(values.file);
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
     }
+  }
+}
+
+/** Through symbolic links, so that two agents on one file see each other's lock whatever name they use. */
+function realPath(file: string): string {
+  try {
+    return Deno.realPathSync(file);
+  } catch {
+    // Not there yet, or not to be had: the agent says which when it opens it.
+    return resolve(file);
   }
 }
 

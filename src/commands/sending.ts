@@ -23,6 +23,7 @@ export async function attemptUntilDone(
   const startedAt = Date.now();
   const deadline = AbortSignal.timeout(DEADLINE_MS);
   const signal = AbortSignal.any([stop, deadline]);
+  let reason = "";
   for (let failures = 1;; failures++) {
     const result = await attempt(signal);
     if (result.exitCode !== null) {
@@ -31,9 +32,11 @@ export async function attemptUntilDone(
     }
     const dueAt = nextAttemptAt(failures, Date.now(), POLICY, Math.random);
     const at = dueAt === null ? null : Math.max(dueAt, result.notBefore ?? 0);
+    // What an attempt says that was cut off hides why the ones before it failed.
+    if (!signal.aborted || failures === 1) reason = result.reason;
     if (at === null || at - startedAt > DEADLINE_MS || signal.aborted) {
       const times = failures === 1 ? "1 attempt" : `${failures} attempts`;
-      report(`${result.reason} (${times})`);
+      report(`${reason} (${times})`);
       return 1;
     }
     await pause(at - Date.now(), signal);

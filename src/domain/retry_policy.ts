@@ -40,7 +40,8 @@ export function backoffBoundMs(failures: number, policy: Pick<RetryPolicy, "base
 export function parseRetryAfter(header: string | null, now: number): number | null {
   if (header === null) return null;
   const text = header.trim();
-  const at = /^\d+$/.test(text) ? now + Number(text) * 1000 : Date.parse(text);
+  // Date.parse alone would read "-5" as a year.
+  const at = /^\d+$/.test(text) ? now + Number(text) * 1000 : /^[A-Za-z]/.test(text) ? Date.parse(text) : NaN;
   if (Number.isNaN(at)) return null;
   return Math.min(Math.max(at, now), now + RETRY_AFTER_MAX_MS);
 }

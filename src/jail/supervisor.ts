@@ -9,6 +9,9 @@ import { type Permissions, workerPermissions } from "./permissions.ts";
 /** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
 const SILENCE_MAX_MS = 15_000;
 
+/** Terminals, `timeout` and task runners signal the process and its group: what arrives this soon is the same signal. */
+const ONE_SIGNAL_MS = 200;
+
 const PERMISSION_NAMES = ["net", "read", "write", "run", "env", "sys", "ffi", "import"] as const;
 
 export interface JobEnd {
@@ -18,7 +21,11 @@ export interface JobEnd {
 }
 
 /** Resolves when the job is over, however that came about. Never throws. */
-export function runJailed(job: Job, permissions: Permissions): Promise<JobEnd> {
+export function runJailed(
+  job: Job,
+  permissions: Permissions,
+  silenceMaxMs: number = SILENCE_MAX_MS,
+): Promise<JobEnd> {
   const worker = new Worker(Deno.mainModule, {
     type: "module",
     name: "agent",
@@ -26,7 +33,7 @@ export function runJailed(job: Job, permissions: Permissions): Promise<JobEnd> {
   });
   const send = (message: ToWorker) => worker.postMessage(message);
   return new Promise((resolve) => {
-    const watch = watchForSilence((seconds) => {
+    const watch = watchForSilence(silenceMaxMs, (seconds) => {
       end({
         exitCode: 1,
         message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
@@ -68,7 +75,10 @@ function revokeEverything(): void {
   for (const name of PERMISSION_NAMES) Deno.permissions.revokeSync({ name });
 }
 
-function watchForSilence(onSilence: (seconds: number) => void): { heard(): void; stop(): void } {
+function watchForSilence(
+  maxMs: number,
+  onSilence: (seconds: number) => void,
+): { heard(): void; stop(): void } {
   let heardAt = performance.now();
   let tickedAt = heardAt;
   const timer = setInterval(() => {
@@ -76,19 +86,22 @@ function watchForSilence(onSilence: (seconds: number) => void): { heard(): void;
     // This thread was stopped too (SIGSTOP, a suspended machine): the worker had no chance to answer.
     if (now - tickedAt > 4 * ALIVE_INTERVAL_MS) heardAt = now;
     tickedAt = now;
-    if (now - heardAt > SILENCE_MAX_MS) onSilence(Math.round((now - heardAt) / 1000));
+    if (now - heardAt > maxMs) onSilence(Math.round((now - heardAt) / 1000));
   }, ALIVE_INTERVAL_MS);
   return { heard: () => heardAt = performance.now(), stop: () => clearInterval(timer) };
 }
 
 function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void): () => void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
-  let stopping = false;
+  let stoppingSince: number | null = null;
   const listeners = signals.map((signal) => {
     const listener = () => {
-      if (stopping) return second(signal);
-      stopping = true;
-      first();
+      if (stoppingSince === null) {
+        stoppingSince = performance.now();
+        first();
+      } else if (performance.now() - stoppingSince > ONE_SIGNAL_MS) {
+        second(signal);
+      }
     };
     Deno.addSignalListener(signal, listener);
     return () => Deno.removeSignalListener(signal, listener);

@@ -22,6 +22,7 @@ export function openDatabase(path: string): OpenDatabase {
   let db: DatabaseSync | undefined;
   try {
     refuseForeignContent(path);
+    createPrivate(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     refuseUnusable(db, path);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
@@ -70,7 +71,7 @@ export function openForCommand(path: string): OpenDatabase {
 function takeLock(path: string): Deno.FsFile {
   let file: Deno.FsFile;
   try {
-    file = Deno.openSync(lockPathOf(path), { create: true, write: true });
+    file = Deno.openSync(lockPathOf(path), { create: true, write: true, mode: 0o600 });
   } catch (error) {
     throw startupFailure(path, error);
   }
@@ -80,6 +81,11 @@ function takeLock(path: string): Deno.FsFile {
     `${path} is in use by another ilagent; stop that one, or give this one its own file with -f`,
     1,
   );
+}
+
+/** The file holds integration keys: SQLite would create it readable for everyone, and its companions follow its mode. */
+function createPrivate(path: string): void {
+  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
 }
 
 function refuseForeignContent(path: string): void {

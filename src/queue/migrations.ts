@@ -18,8 +18,18 @@ const RUST_MIGRATIONS: readonly (readonly [marker: string, sql: string])[] = [
   ],
   [
     "mig_2",
-    `ALTER TABLE event_items RENAME COLUMN incident_key TO alert_key;
-     ALTER TABLE event_items ADD COLUMN inserted_at DATETIME DEFAULT(STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW'))`,
+    // Not ALTER TABLE: SQLite adds a column with such a default only to an empty table.
+    `CREATE TABLE migrated (
+      id TEXT PRIMARY KEY, api_key TEXT NOT NULL, event_type TEXT NOT NULL, alert_key TEXT NULL,
+      summary TEXT NOT NULL, created_at TEXT NOT NULL, priority TEXT NULL, images TEXT NULL, links TEXT NULL,
+      custom_details TEXT NULL, details TEXT NULL,
+      inserted_at DATETIME DEFAULT(STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')));
+     INSERT INTO migrated (id, api_key, event_type, alert_key, summary, created_at, priority, images, links,
+       custom_details, details)
+     SELECT id, api_key, event_type, incident_key, summary, created_at, priority, images, links, custom_details,
+       details FROM event_items ORDER BY rowid;
+     DROP TABLE event_items;
+     ALTER TABLE migrated RENAME TO event_items`,
   ],
   ["mig_3", "ALTER TABLE event_items ADD COLUMN event_api_path TEXT NULL"],
   ["mig_4", "ALTER TABLE event_items RENAME COLUMN api_key TO integration_key"],

@@ -1,0 +1,323 @@
+import assert from "node:assert/strict";
+import { DeliveryLoop, type EventReceiver } from "../../src/delivery/delivery_loop.ts";
+import type { AlertEvent } from "../../src/domain/event.ts";
+import type { Outcome } from "../../src/domain/outcome.ts";
+import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
+import { anEvent } from "../support/events.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { memoryLog } from "../support/memory_log.ts";
+import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
+
+const DELIVERED: Outcome = { kind: "delivered", correlationId: "c" };
+const UNREACHABLE: Outcome = {
+  kind: "retry",
+  cause: "unreachable",
+  status: null,
+  reason: "Connection refused",
+  notBefore: null,
+};
+const SERVER_ERROR: Outcome = {
+  kind: "retry",
+  cause: "server_error",
+  status: 503,
+  reason: "ilert answered 503",
+  notBefore: null,
+};
+const REJECTED: Outcome = {
+  kind: "rejected",
+  status: 400,
+  reason: "ilert answered 400",
+  responseBody: "bad",
+};
+
+function throttled(notBefore: number | null): Outcome {
+  return { kind: "retry", cause: "throttled", status: 429, reason: "ilert answered 429", notBefore };
+}
+
+/** ilert as a function: what the n-th attempt gets. */
+class FakeIlert implements EventReceiver {
+  readonly attempts: { summary: string; at: number }[] = [];
+  inFlight = 0;
+  inFlightMax = 0;
+  answer: (event: AlertEvent, signal: AbortSignal) => Outcome | Promise<Outcome> = () => DELIVERED;
+
+  constructor(readonly clock: FakeClock) {}
+
+  async deliver(event: AlertEvent, _path: string | null, signal: AbortSignal): Promise<Outcome> {
+    this.attempts.push({ summary: event.summary, at: this.clock.now() });
+    this.inFlight++;
+    this.inFlightMax = Math.max(this.inFlightMax, this.inFlight);
+    try {
+      return await this.answer(event, signal);
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  get summaries(): string[] {
+    return this.attempts.map(({ summary }) => summary);
+  }
+}
+
+interface Setting extends AsyncDisposable {
+  clock: FakeClock;
+  ilert: FakeIlert;
+  queue: SqliteQueue;
+  loop: DeliveryLoop;
+  lines: string[];
+  add(...events: Partial<AlertEvent>[]): Promise<void>;
+  empty(): Promise<void>;
+}
+
+function setting(
+  options: { retriesMax?: number; concurrency?: number; random?: () => number } = {},
+): Setting {
+  const folder = new TempFolder();
+  const clock = new FakeClock();
+  const queue = SqliteQueue.open(folder.file("a.db3"), clock);
+  const ilert = new FakeIlert(clock);
+  const log = memoryLog();
+  const { retriesMax = 100, concurrency = 64, random = () => 0.5 } = options;
+  const loop = new DeliveryLoop(queue, ilert, { concurrency, retriesMax }, { clock, random, log });
+  loop.start();
+  return {
+    clock,
+    ilert,
+    queue,
+    loop,
+    lines: log.lines,
+    async add(...events) {
+      await Promise.all(events.map((event) => queue.enqueue(anEvent(event), null)));
+    },
+    empty: () => until(() => queue.counts.queued === 0, "the queue is empty"),
+    async [Symbol.asyncDispose]() {
+      await loop.stop(0);
+      queue[Symbol.dispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+function numbered(count: number, event: Partial<AlertEvent> = {}): Partial<AlertEvent>[] {
+  return Array.from({ length: count }, (_, i) => ({ ...event, summary: `${i}` }));
+}
+
+Deno.test("DeliveryLoop sends an event the moment it is durable, without waiting for a timer", async () => {
+  await using all = setting();
+  const { add, ilert, clock, empty } = all;
+  await add({ summary: "now" });
+  await empty();
+  assert.deepEqual(ilert.attempts, [{ summary: "now", at: clock.now() }]);
+});
+
+Deno.test("DeliveryLoop keeps at most the given number in flight", async () => {
+  await using all = setting({ concurrency: 3 });
+  const { add, ilert, empty } = all;
+  ilert.answer = () => new Promise((resolve) => setTimeout(() => resolve(DELIVERED), 1));
+  await add(...numbered(50));
+  await empty();
+  assert.equal(ilert.inFlightMax, 3);
+  assert.equal(ilert.attempts.length, 50);
+});
+
+Deno.test("DeliveryLoop keeps the order of a lane across retries while others go on", async () => {
+  await using all = setting();
+  const { add, ilert, clock, empty } = all;
+  let failures = 2;
+  ilert.answer = ({ summary }) => summary === "0" && failures-- > 0 ? SERVER_ERROR : DELIVERED;
+  await add(...numbered(3, { alertKey: "lane" }), { summary: "other", alertKey: "elsewhere" });
+  await until(() => ilert.attempts.length === 2, "the first attempts");
+  assert.deepEqual(ilert.summaries.toSorted(), ["0", "other"]);
+  await clock.advance(60_000);
+  await empty();
+  assert.deepEqual(ilert.summaries.filter((summary) => summary !== "other"), ["0", "0", "0", "1", "2"]);
+});
+
+Deno.test("DeliveryLoop makes a final rejection a dead letter at once", async () => {
+  await using all = setting();
+  const { add, ilert, queue, empty, lines } = all;
+  ilert.answer = () => REJECTED;
+  await add({});
+  await empty();
+  assert.equal(ilert.attempts.length, 1);
+  assert.deepEqual(queue.counts, { queued: 0, dead: 1 });
+  assert.ok(lines.some((line) => line.startsWith("error") && line.includes("dead letter")));
+  assert.ok(lines.every((line) => !line.includes("il1api-test-key")));
+});
+
+Deno.test("DeliveryLoop gives up after max_retries while other events succeed, and never before", async () => {
+  await using all = setting({ retriesMax: 7 });
+  const { add, ilert, queue, clock } = all;
+  ilert.answer = ({ summary }) => summary === "bad" ? SERVER_ERROR : DELIVERED;
+  await add({ summary: "bad" });
+  for (let second = 0; second < 300 && queue.counts.dead === 0; second++) {
+    await add({ summary: "good" });
+    await clock.advance(1_000);
+  }
+  assert.equal(ilert.summaries.filter((summary) => summary === "bad").length, 8);
+  assert.deepEqual(queue.counts, { queued: 0, dead: 1 });
+});
+
+Deno.test("DeliveryLoop retries for ever where max_retries is 0", async () => {
+  await using all = setting({ retriesMax: 0 });
+  const { add, ilert, queue, clock } = all;
+  ilert.answer = ({ summary }) => summary === "bad" ? SERVER_ERROR : DELIVERED;
+  await add({ summary: "bad" });
+  for (let minute = 0; minute < 150; minute++) {
+    await add({ summary: "good" });
+    await clock.advance(60_000);
+  }
+  assert.ok(ilert.summaries.filter((summary) => summary === "bad").length > 120);
+  assert.equal(queue.counts.dead, 0);
+});
+
+for (
+  const [name, outcome] of [["refused connections", UNREACHABLE], [
+    "503 for everything",
+    SERVER_ERROR,
+  ]] as const
+) {
+  for (
+    const [what, keys, events] of [["many keys", 5, 20], ["one key", 1, 20], ["one event", 1, 1]] as const
+  ) {
+    Deno.test(`DeliveryLoop makes no dead letter of an hour without the API, by ${name}, with ${what}`, async () => {
+      await using all = setting({ retriesMax: 10 });
+      const { add, ilert, queue, clock, empty, lines } = all;
+      ilert.answer = () => outcome;
+      await add(
+        ...numbered(events).map((event, i) => ({
+          ...event,
+          integrationKey: `key-${i % keys}`,
+          alertKey: `${i}`,
+        })),
+      );
+      await clock.advance(3_600_000);
+      assert.deepEqual(queue.counts, { queued: events, dead: 0 });
+      const backAt = clock.now();
+      ilert.attempts.length = 0;
+      ilert.answer = () => DELIVERED;
+      await clock.advance(2_000);
+      const first = ilert.attempts[0];
+      assert.ok(first !== undefined && first.at - backAt <= 2_000);
+      await clock.advance(60_000);
+      await empty();
+      assert.equal(queue.counts.dead, 0);
+      assert.equal(lines.filter((line) => line.includes("ilert takes events again")).length, 1);
+    });
+  }
+}
+
+Deno.test("DeliveryLoop probes one event at a time while the API is away, once a second", async () => {
+  await using all = setting();
+  const { add, ilert, clock } = all;
+  ilert.answer = () => UNREACHABLE;
+  await add(...numbered(200));
+  await until(() => ilert.attempts.length >= 64 && ilert.inFlight === 0, "the outage is noticed");
+  await clock.advance(10);
+  ilert.attempts.length = 0;
+  ilert.inFlightMax = 0;
+  await clock.advance(10_000);
+  assert.equal(ilert.attempts.length, 10);
+  assert.equal(ilert.inFlightMax, 1);
+});
+
+Deno.test("DeliveryLoop lets a 429 stop its integration key until Retry-After, and nobody else", async () => {
+  await using all = setting({ concurrency: 4 });
+  const { add, ilert, queue, clock, empty } = all;
+  const limitedUntil = clock.now() + 30_000;
+  ilert.answer = ({ integrationKey }) =>
+    integrationKey === "limited" && clock.now() < limitedUntil ? throttled(limitedUntil) : DELIVERED;
+  await add(...numbered(20, { integrationKey: "limited" }));
+  await add(...numbered(100, { integrationKey: "free" }));
+  await until(() => queue.counts.queued === 20, "the other key's events are delivered");
+  await clock.advance(29_000);
+  assert.equal(ilert.attempts.length - 100, 4, "only what was in flight when the 429 came");
+  await clock.advance(60_000);
+  await empty();
+});
+
+Deno.test("DeliveryLoop sends one event ahead after a pause and the rest only after its success", async () => {
+  await using all = setting({ concurrency: 2 });
+  const { add, ilert, clock, empty } = all;
+  let isLimited = true;
+  ilert.answer = () => isLimited ? throttled(null) : DELIVERED;
+  await add(...numbered(50));
+  await clock.advance(120_000);
+  const before = ilert.attempts.length;
+  assert.ok(before < 20, `${before} attempts against a limit that does not end`);
+  isLimited = false;
+  await clock.advance(61_000);
+  await empty();
+});
+
+Deno.test("DeliveryLoop counts attempts that ran into a rate limit", async () => {
+  await using all = setting({ retriesMax: 3 });
+  const { add, ilert, queue, clock } = all;
+  ilert.answer = () => throttled(null);
+  await add({});
+  await clock.advance(300_000);
+  assert.equal(ilert.attempts.length, 4);
+  assert.equal(queue.counts.dead, 1);
+});
+
+Deno.test("DeliveryLoop retries an attempt that failed by a bug of ours and logs it", async () => {
+  await using all = setting();
+  const { add, ilert, clock, empty, lines } = all;
+  let calls = 0;
+  ilert.answer = () => {
+    if (calls++ === 0) throw new Error("bug");
+    return DELIVERED;
+  };
+  await add({});
+  await clock.advance(5_000);
+  await empty();
+  assert.ok(lines.some((line) => line.startsWith("error") && line.includes("bug")));
+});
+
+Deno.test("DeliveryLoop.stop() waits for what is in flight and claims nothing more", async () => {
+  await using all = setting({ concurrency: 1 });
+  const { add, ilert, queue, loop } = all;
+  let release = () => {};
+  ilert.answer = () => new Promise((resolve) => release = () => resolve(DELIVERED));
+  await add(...numbered(3));
+  await until(() => ilert.inFlight === 1, "one is in flight");
+  const stopped = loop.stop(25_000);
+  release();
+  await stopped;
+  assert.deepEqual([ilert.attempts.length, queue.counts.queued], [1, 2]);
+});
+
+Deno.test("DeliveryLoop.stop() cuts off what is not answered in time; it stays queued and uncounted", async () => {
+  await using all = setting();
+  const { add, ilert, queue, loop, clock } = all;
+  ilert.answer = (_event, signal) =>
+    new Promise((resolve) => signal.addEventListener("abort", () => resolve(UNREACHABLE)));
+  await add({});
+  await until(() => ilert.inFlight === 1, "it is in flight");
+  const stopped = loop.stop(25_000);
+  await clock.advance(25_000);
+  await stopped;
+  assert.equal(queue.counts.queued, 1);
+  assert.equal(queue.claim(() => false)?.attempts, 0);
+});
+
+Deno.test("DeliveryLoop sets no timer when it has nothing to wait for", async () => {
+  await using all = setting();
+  const { add, clock, empty } = all;
+  await add({});
+  await empty();
+  await clock.advance(0);
+  assert.equal(clock.timers, 0);
+});
+
+Deno.test("DeliveryLoop does not spin while the API is away and the queue is empty", async () => {
+  await using all = setting({ retriesMax: 0 });
+  const { add, ilert, queue, clock } = all;
+  ilert.answer = () => UNREACHABLE;
+  await add(...numbered(3));
+  await until(() => ilert.attempts.length >= 4 && ilert.inFlight === 0, "the outage is noticed");
+  for (let held = queue.claim(() => false); held !== null; held = queue.claim(() => false));
+  await clock.advance(5_000);
+  assert.ok(clock.timers <= 1);
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { bundle } from "../../scripts/build/bundle.ts";
+import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
+import { IlertEmulator } from "../support/ilert_emulator.ts";
+import { TempFolder } from "../support/temp_folder.ts";
+
+/** Runs the hostile agent, bundled and started exactly as the built file starts the real one. */
+async function hostile(deed: string, folder: TempFolder, apiHost: string) {
+  const output = folder.file("hostile.js");
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  await bundle(`${root}tests/jail/hostile_main.ts`, output, root);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, output, deed, folder.file("ilagent.db3"), apiHost],
+    stdout: "piped",
+    stderr: "piped",
+    env: { ILERT_API_HOST: "http://visible.example.invalid", NO_COLOR: "1" },
+  }).spawn();
+  const { code, stdout, stderr } = await child.output();
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("the jail denies a hostile worker everything but its own work, and the main thread everything", async () => {
+  await using ilert = await IlertEmulator.start();
+  using folder = new TempFolder();
+  Deno.writeTextFileSync(folder.file("secret.txt"), "secret");
+  Deno.writeTextFileSync(folder.file("evil.js"), "export default 1;");
+  const { code, stdout, stderr } = await hostile("attempt", folder, ilert.url);
+  assert.equal(code, 0, stderr);
+  const reports = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(reports.map(({ where }) => where), ["worker", "main thread"]);
+  for (const { where, outcomes } of reports) {
+    assert.ok(Object.keys(outcomes).length > 20);
+    for (const [attempt, outcome] of Object.entries(outcomes)) {
+      assert.equal(outcome, attempt.startsWith("(allowed)") ? "allowed" : "denied", `${where}: ${attempt}`);
+    }
+  }
+});
+
+for (
+  const [deed, line] of [
+    ["throw", /^ilagent: the agent failed: boom$/],
+    ["reject", /^ilagent: the agent failed: rejected$/],
+    ["exit", /^ilagent: the agent has not answered for \d+ s and was ended; queued events are kept$/],
+    ["block", /^ilagent: the agent has not answered for \d+ s and was ended; queued events are kept$/],
+  ] as const
+) {
+  Deno.test(`a worker that does '${deed}' ends the process with 1 and one clear line`, async () => {
+    using folder = new TempFolder();
+    const { code, stderr } = await hostile(deed, folder, "http://127.0.0.1:9");
+    assert.equal(code, 1);
+    const lines = stderr.trim().split("\n");
+    assert.match(lines.at(-1) ?? "", line);
+    assert.equal(lines.filter((one) => /^\s+at |Uncaught|error:/.test(one)).length, 0, stderr);
+  });
+}

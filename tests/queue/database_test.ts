@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { openDatabase, openForCommand } from "../../src/queue/database.ts";
+import { SCHEMA_VERSION } from "../../src/queue/migrations.ts";
+import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
+import { StartupFailure } from "../../src/runtime/startup_failure.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
+import { TempFolder } from "../support/temp_folder.ts";
+
+function refusalOf(open: () => Disposable): StartupFailure {
+  try {
+    open()[Symbol.dispose]();
+  } catch (error) {
+    assert.ok(error instanceof StartupFailure, String(error));
+    assert.ok(!error.message.includes("\n"));
+    return error;
+  }
+  assert.fail("it was opened");
+}
+
+Deno.test("openDatabase() sets WAL and full synchronisation", () => {
+  using folder = new TempFolder();
+  using database = openDatabase(folder.file("a.db3"));
+  assert.equal(database.db.prepare("PRAGMA journal_mode").get()?.journal_mode, "wal");
+  assert.equal(database.db.prepare("PRAGMA synchronous").get()?.synchronous, 2);
+});
+
+Deno.test("openDatabase() refuses a file that is no database and leaves it untouched", () => {
+  using folder = new TempFolder();
+  const path = folder.file("notes.txt");
+  Deno.writeTextFileSync(path, "This is not a database, but a long enough text.");
+  const refusal = refusalOf(() => openDatabase(path));
+  assert.equal(refusal.exitCode, 2);
+  assert.match(refusal.message, /notes\.txt is not an SQLite database; name another file with -f/);
+  assert.equal(Deno.readTextFileSync(path), "This is not a database, but a long enough text.");
+});
+
+Deno.test("openDatabase() refuses a corrupt file and leaves it untouched", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  openDatabase(path)[Symbol.dispose]();
+  const bytes = Deno.readFileSync(path);
+  bytes.fill(0xff, 4096 * 2, 4096 * 3);
+  Deno.writeFileSync(path, bytes);
+  const refusal = refusalOf(() => openDatabase(path));
+  assert.match(refusal.message, /is corrupt .*left as it is/);
+  assert.deepEqual(Deno.readFileSync(path), bytes);
+});
+
+Deno.test("openDatabase() refuses a truncated file", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  openDatabase(path)[Symbol.dispose]();
+  Deno.truncateSync(path, 5_000);
+  assert.match(refusalOf(() => openDatabase(path)).message, /is corrupt/);
+});
+
+Deno.test("openDatabase() refuses a file of a newer version, before it switches to WAL", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  using newer = new DatabaseSync(path);
+  newer.exec(`CREATE TABLE t (a); PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+  const refusal = refusalOf(() => openDatabase(path));
+  assert.equal(refusal.exitCode, 2);
+  assert.match(refusal.message, /was written by a newer ilagent/);
+  assert.equal(newer.prepare("PRAGMA journal_mode").get()?.journal_mode, "delete");
+});
+
+Deno.test("openDatabase() lets one agent in at a time and says so with the way out", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using _first = openDatabase(path);
+    const refusal = refusalOf(() => openDatabase(path));
+    assert.equal(refusal.exitCode, 1);
+    assert.match(refusal.message, /a\.db3 is in use by another ilagent; .* -f$/);
+  }
+  openDatabase(path)[Symbol.dispose]();
+});
+
+Deno.test("openDatabase() names a folder that is not there", () => {
+  using folder = new TempFolder();
+  const refusal = refusalOf(() => openDatabase(folder.file("gone/a.db3")));
+  assert.equal(refusal.exitCode, 2);
+  assert.match(
+    refusal.message,
+    /gone\/a\.db3: no such file or directory; name a file in a writable folder with -f/,
+  );
+});
+
+Deno.test("openForCommand() creates nothing and refuses a file the agent has never used", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  assert.match(refusalOf(() => openForCommand(path)).message, /no such file/);
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  createRustDatabase(path)[Symbol.dispose]();
+  assert.match(refusalOf(() => openForCommand(path)).message, /start the daemon once/);
+});
+
+Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using rust = createRustDatabase(path);
+    insertRustEvent(rust, {
+      id: "1",
+      alert_key: "lane",
+      summary: "first",
+      event_api_path: "/v1/events/mqtt/K",
+    });
+    insertRustEvent(rust, {
+      id: "2",
+      alert_key: "lane",
+      summary: "second",
+      links: '[{"href":"h","text":"t"}]',
+    });
+    insertRustEvent(rust, {
+      id: "3",
+      summary: "keyless",
+      custom_details: "{not json",
+      event_type: "RESOLVE",
+    });
+  }
+  using queue = SqliteQueue.open(path, new FakeClock());
+  assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 0 });
+  const claimed = [queue.claim(() => false), queue.claim(() => false), queue.claim(() => false)];
+  assert.deepEqual(claimed.map((one) => one?.event.summary), ["first", "keyless", undefined]);
+  assert.equal(claimed[0]?.apiPath, "/v1/events/mqtt/K");
+  assert.equal(claimed[1]?.event.customDetails, undefined);
+  assert.equal(claimed[1]?.event.eventType, "RESOLVE");
+});
+
+Deno.test("openDatabase() takes over a file from before the Rust agent's own migrations", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using oldest = new DatabaseSync(path);
+    oldest.exec(`CREATE TABLE ilagent (key TEXT PRIMARY KEY, val TEXT NOT NULL, created_at TEXT NOT NULL);
+      INSERT INTO ilagent VALUES ('mig_1', '1', 'then');
+      CREATE TABLE event_items (id TEXT PRIMARY KEY, api_key TEXT NOT NULL, event_type TEXT NOT NULL,
+        incident_key TEXT NULL, summary TEXT NOT NULL, created_at TEXT NOT NULL, priority TEXT NULL, images TEXT NULL,
+        links TEXT NULL, custom_details TEXT NULL, details TEXT NULL);
+      INSERT INTO event_items (id, api_key, event_type, incident_key, summary, created_at)
+        VALUES ('1', 'K', 'ALERT', 'lane', 'old', 'then')`);
+  }
+  using queue = SqliteQueue.open(path, new FakeClock());
+  assert.equal(queue.claim(() => false)?.event.integrationKey, "K");
+});
+
+Deno.test("a file we have used still takes and gives the Rust agent's rows by its own statements", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  const clock = new FakeClock();
+  {
+    using queue = SqliteQueue.open(path, clock);
+    const { anEvent } = await import("../support/events.ts");
+    await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours", labels: { a: "b" } }), null);
+    await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours, behind" }), null);
+  }
+  {
+    using rust = new DatabaseSync(path);
+    const rows = rust.prepare(
+      `SELECT id, integration_key, event_type, alert_key, summary, created_at, priority, images, links,
+         custom_details, details, event_api_path FROM event_items ORDER BY inserted_at ASC LIMIT 50`,
+    ).all();
+    assert.deepEqual(rows.map((row) => row.summary), ["ours", "ours, behind"]);
+    const markers = rust.prepare("SELECT key FROM ilagent WHERE key LIKE 'mig_%' ORDER BY key").all();
+    assert.deepEqual(markers.map((row) => row.key), ["mig_1", "mig_2", "mig_3", "mig_4", "mig_5"]);
+    insertRustEvent(rust, { id: "r", alert_key: "lane", summary: "theirs" });
+    rust.prepare("DELETE FROM event_items WHERE summary = 'ours'").run();
+    rust.prepare("INSERT INTO mqtt_queue (id, topic, payload) VALUES ('m', 't', 'p')").run();
+  }
+  using queue = SqliteQueue.open(path, clock);
+  const head = queue.claim(() => false);
+  assert.equal(head?.event.summary, "ours, behind");
+  assert.ok(head);
+  await queue.settle(head, { kind: "delivered" });
+  assert.equal(queue.claim(() => false)?.event.summary, "theirs");
+});

@@ -1,0 +1,290 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { unaccounted } from "../../src/domain/ledger.ts";
+import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
+import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
+import { anEvent } from "../support/events.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
+
+const DELIVERED: Settlement = { kind: "delivered" };
+const nobody = () => false;
+
+function opened():
+  & { queue: SqliteQueue; clock: FakeClock; path: string; reopen(): SqliteQueue }
+  & Disposable {
+  const folder = new TempFolder();
+  const clock = new FakeClock();
+  const path = folder.file("ilagent.db3");
+  let queue = SqliteQueue.open(path, clock);
+  return {
+    queue,
+    clock,
+    path,
+    reopen() {
+      queue[Symbol.dispose]();
+      return queue = SqliteQueue.open(path, clock);
+    },
+    [Symbol.dispose]() {
+      queue[Symbol.dispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+function summaries(queue: SqliteQueue, isPaused: (key: string) => boolean = nobody): string[] {
+  const claimed: string[] = [];
+  for (let next = queue.claim(isPaused); next !== null; next = queue.claim(isPaused)) {
+    claimed.push(next.event.summary);
+  }
+  return claimed;
+}
+
+function holds(queue: SqliteQueue): void {
+  assert.equal(unaccounted(queue.ledger, queue.counts), 0);
+}
+
+Deno.test("SqliteQueue keeps every field of an event across a restart", async () => {
+  using opening = opened();
+  const event = anEvent({
+    alertKey: "db-1",
+    details: "d",
+    priority: "HIGH",
+    severity: 2,
+    images: [{ src: "https://x/i.png", alt: "a" }],
+    links: [{ href: "https://x", text: "t" }],
+    customDetails: { a: null, n: [1, { b: "\u0000é" }] },
+    routingKey: "r",
+    labels: { k: "v" },
+    services: [{ id: 5 }, { alias: "db" }],
+  });
+  await opening.queue.enqueue(event, "/v1/events/mqtt/k");
+  const claimed = opening.reopen().claim(nobody);
+  assert.deepEqual(claimed?.event, event);
+  assert.equal(claimed?.apiPath, "/v1/events/mqtt/k");
+  assert.equal(claimed?.attempts, 0);
+});
+
+Deno.test("SqliteQueue.enqueue() resolves only after another connection can see the row", async () => {
+  using opening = opened();
+  using reader = new DatabaseSync(opening.path, { readOnly: true });
+  const stored = opening.queue.enqueue(anEvent(), null);
+  assert.equal(reader.prepare("SELECT count(*) AS n FROM event_items").get()?.n, 0);
+  const { id } = await stored;
+  assert.equal(reader.prepare("SELECT id FROM event_items").get()?.id, id);
+});
+
+Deno.test("SqliteQueue.claim() hands out the next event of a lane only after the one before is settled", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2", "3"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  for (const summary of ["1", "2", "3"]) {
+    const head = queue.claim(nobody);
+    assert.equal(head?.event.summary, summary);
+    assert.equal(queue.claim(nobody), null);
+    assert.ok(head);
+    await queue.settle(head, DELIVERED);
+  }
+  assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.claim() keeps lanes of the same alert key under different integration keys apart", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ alertKey: "lane", integrationKey: "a", summary: "a" }), null);
+  await queue.enqueue(anEvent({ alertKey: "lane", integrationKey: "b", summary: "b" }), null);
+  assert.deepEqual(summaries(queue).sort(), ["a", "b"]);
+});
+
+Deno.test("SqliteQueue.claim() hands out events without an alert key all at once, oldest first", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  const order = Array.from({ length: 2_000 }, (_, i) => `${i}`);
+  await Promise.all(order.map((summary) => queue.enqueue(anEvent({ summary }), null)));
+  assert.deepEqual(summaries(queue), order);
+  assert.deepEqual(summaries(queue), []);
+});
+
+Deno.test("SqliteQueue.claim() takes turns between integration keys", async () => {
+  using opening = opened();
+  for (let i = 0; i < 1_000; i++) {
+    void opening.queue.enqueue(anEvent({ integrationKey: "flood", summary: "flood" }), null);
+  }
+  await opening.queue.enqueue(anEvent({ integrationKey: "quiet", summary: "quiet" }), null);
+  const order = summaries(opening.reopen());
+  assert.equal(order.length, 1_001);
+  assert.ok(order.indexOf("quiet") < 300, `quiet came ${order.indexOf("quiet")}th`);
+});
+
+Deno.test("SqliteQueue.claim() skips paused integration keys until the file is read again", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ integrationKey: "paused", summary: "p" }), null);
+  await queue.enqueue(anEvent({ integrationKey: "free", summary: "f" }), null);
+  assert.deepEqual(summaries(queue, (key) => key === "paused"), ["f"]);
+  assert.deepEqual(summaries(queue), []);
+  queue.rescan();
+  assert.deepEqual(summaries(queue), ["p"]);
+});
+
+Deno.test("SqliteQueue.release() gives an event back as it was", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "x" }), null);
+  const claimed = queue.claim(nobody);
+  assert.ok(claimed);
+  queue.release(claimed);
+  assert.deepEqual(queue.claim(nobody), claimed);
+});
+
+Deno.test("SqliteQueue.settle() of a failed attempt holds its lane back until the retry is due, across a restart", async () => {
+  using opening = opened();
+  let queue = opening.queue;
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "1" }), null);
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  const nextAttemptAt = opening.clock.now() + 5_000;
+  await queue.settle(head, { kind: "waiting", attempts: 3, nextAttemptAt, lastError: "ilert answered 500" });
+  assert.equal(queue.nextDueAt(), nextAttemptAt);
+  queue.rescan();
+  assert.equal(queue.claim(nobody), null);
+  queue = opening.reopen();
+  assert.equal(queue.nextDueAt(), nextAttemptAt);
+  assert.equal(queue.claim(nobody), null);
+  await opening.clock.advance(5_000);
+  queue.rescan();
+  const retried = queue.claim(nobody);
+  assert.deepEqual([retried?.event.summary, retried?.attempts], ["1", 3]);
+  assert.equal(queue.nextDueAt(), null);
+});
+
+Deno.test("SqliteQueue.claim() gives new events at least half of the places beside due retries", async () => {
+  using opening = opened();
+  const { queue, clock } = opening;
+  for (let i = 0; i < 300; i++) void queue.enqueue(anEvent({ summary: "retry" }), null);
+  await queue.enqueue(anEvent({ summary: "retry" }), null);
+  const settled: Promise<void>[] = [];
+  for (let next = queue.claim(nobody); next !== null; next = queue.claim(nobody)) {
+    settled.push(
+      queue.settle(next, { kind: "waiting", attempts: 1, nextAttemptAt: clock.now() + 1, lastError: "x" }),
+    );
+  }
+  await Promise.all(settled);
+  for (let i = 0; i < 300; i++) void queue.enqueue(anEvent({ summary: "new" }), null);
+  await queue.enqueue(anEvent({ summary: "new" }), null);
+  await clock.advance(10);
+  const first = summaries(opening.reopen()).slice(0, 128);
+  assert.equal(first.filter((summary) => summary === "new").length, 64);
+});
+
+Deno.test("SqliteQueue.settle() moves a rejected event to the dead letters and lets its lane go on", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "1", customDetails: { n: 1 } }), null);
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  await queue.settle(head, {
+    kind: "dead",
+    attempts: 1,
+    status: 400,
+    reason: "ilert answered 400",
+    responseBody: "no such key",
+  });
+  assert.equal(queue.claim(nobody)?.event.summary, "2");
+  assert.deepEqual(queue.counts, { queued: 1, dead: 1 });
+  holds(queue);
+  using reader = new DatabaseSync(opening.path, { readOnly: true });
+  const letter = reader.prepare("SELECT * FROM dead_letters").get();
+  assert.equal(letter?.id, head.id);
+  assert.equal(letter?.status, 400);
+  assert.equal(letter?.reason, "ilert answered 400");
+  assert.equal(letter?.response_body, "no such key");
+  assert.equal(letter?.alert_key, "lane");
+  assert.equal(letter?.died_at, "2026-05-04T10:00:00.000Z");
+  assert.deepEqual(JSON.parse(String(letter?.payload)).customDetails, { n: 1 });
+});
+
+Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not failed, then rotates over all lanes", async () => {
+  using opening = opened();
+  const { queue, clock } = opening;
+  for (const integrationKey of ["a", "b"]) {
+    for (const n of [1, 2]) {
+      await queue.enqueue(anEvent({ integrationKey, summary: `${integrationKey}${n}` }), null);
+    }
+  }
+  const waiting = queue.claim(nobody);
+  assert.ok(waiting);
+  await queue.settle(waiting, {
+    kind: "waiting",
+    attempts: 1,
+    nextAttemptAt: clock.now() + 60_000,
+    lastError: "x",
+  });
+  const probe = (failed: string[], paused: string[] = []) => {
+    const found = queue.claimProbe((key) => paused.includes(key), new Set(failed));
+    if (found !== null) queue.release(found);
+    return found?.event.summary ?? null;
+  };
+  assert.equal(probe(["a"]), "b1");
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "a1", "b1", "b2", "a2"]);
+  assert.deepEqual([1, 2, 3].map(() => probe(["a", "b"], ["b"])), ["a1", "a2", "a1"]);
+  assert.equal(probe([], ["a", "b"]), null);
+});
+
+Deno.test("SqliteQueue.claimProbe() never hands out an event that is already being sent", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "only" }), null);
+  assert.ok(queue.claim(nobody));
+  assert.equal(queue.claimProbe(nobody, new Set()), null);
+  assert.equal(queue.claimProbe(nobody, new Set(["il1api-test-key"])), null);
+});
+
+Deno.test("SqliteQueue.enqueue() refuses and stores nothing while the disk takes no writes; settling is kept until it does", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "first" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  using other = new DatabaseSync(opening.path);
+  other.exec(
+    "CREATE TRIGGER refuse_insert BEFORE INSERT ON event_items BEGIN SELECT RAISE(ABORT, 'no room'); END",
+  );
+  const settled = queue.settle(head, DELIVERED);
+  const refusal = await queue.enqueue(anEvent({ summary: "second" }), null).catch((error: unknown) => error);
+  assert.ok(refusal instanceof QueueUnavailable);
+  assert.match(refusal.message, /the database cannot be written: no room/);
+  await settled;
+  assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
+  assert.deepEqual({ ...queue.ledger }, { accepted: 1, delivered: 1, purged: 0 });
+  assert.equal(queue.failure, null);
+  other.exec("DROP TRIGGER refuse_insert");
+  await queue.enqueue(anEvent({ summary: "third" }), null);
+  assert.equal(queue.claim(nobody)?.event.summary, "third");
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.settle() tries again until the disk takes it, and the lane stays claimed", async () => {
+  using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "1" }), null);
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  using other = new DatabaseSync(opening.path);
+  other.exec(
+    "CREATE TRIGGER refuse_delete BEFORE DELETE ON event_items BEGIN SELECT RAISE(ABORT, 'no'); END",
+  );
+  const settled = queue.settle(head, DELIVERED);
+  await until(() => queue.failure !== null, "the failure is known");
+  assert.equal(queue.claim(nobody), null);
+  other.exec("DROP TRIGGER refuse_delete");
+  await settled;
+  assert.equal(queue.failure, null);
+  assert.equal(queue.claim(nobody)?.event.summary, "2");
+  holds(queue);
+});
