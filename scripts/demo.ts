@@ -5,12 +5,12 @@
  * failed, 130 after Ctrl-C.
  */
 
-import { MAIN } from "../tests/support/agent_process.ts";
 import { IlertEmulator } from "../tests/support/ilert_emulator.ts";
 import { sleep } from "../tests/support/waiting_room.ts";
 import { AgentRuns } from "./demo/agent_runs.ts";
 import { measure, printTable } from "./demo/result.ts";
 import { idOf, numberOf, Sender, SOURCES } from "./demo/sender.ts";
+import { connectDirectly, fetchDependencies } from "./from_source.ts";
 
 /** The alerts begin evenly over this time. */
 const ALERTS = 300, SENDING_MS = 14_000;
@@ -35,6 +35,7 @@ async function main(): Promise<number> {
   let problems: string[];
   try {
     await fetchDependencies(stop.signal);
+    connectDirectly();
     const overdue = new Error(`the demo is not over after ${RUN_MS_MAX / 1000} s`);
     setTimeout(() => stop.abort(overdue), RUN_MS_MAX);
     problems = await Promise.race([demo(agents, stop.signal), aborted(stop.signal)]);
@@ -48,8 +49,12 @@ async function main(): Promise<number> {
     return isInterrupted ? 130 : 0;
   }
   console.error(`\nFAILED: ${problems.join("; ")}`);
-  console.error(`The agent's files are kept in ${folder}; its last log lines:`);
-  for (const line of agents.lines.slice(-LOG_LINES_SHOWN)) console.error(`  ${line}`);
+  const log = agents.lines.slice(-LOG_LINES_SHOWN).map((line) => `\n  ${line}`).join("");
+  console.error(
+    `The agent's files are kept in ${folder}; ${
+      log === "" ? "it logged nothing." : `its last log lines:${log}`
+    }`,
+  );
   return 1;
 }
 
@@ -128,17 +133,6 @@ async function demo(agents: AgentRuns, signal: AbortSignal): Promise<string[]> {
     ...audit.holds ? [] : ["the agent's audit does not hold"],
     ...exitCode === 0 ? [] : [`the agent ended with exit code ${exitCode} after SIGTERM`],
   ];
-}
-
-/** With the environment of the user, who may need a proxy or another registry; nothing later may take a proxy. */
-async function fetchDependencies(signal: AbortSignal): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), { args: ["cache", "--quiet", MAIN], signal })
-    .output();
-  if (!success) throw new Error("the agent's dependencies could not be fetched: is there a network?");
-  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]) {
-    Deno.env.delete(name);
-    Deno.env.delete(name.toLowerCase());
-  }
 }
 
 /** Not every wait of the demo takes a signal, but the demo must end. */

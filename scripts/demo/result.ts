@@ -10,6 +10,8 @@ export interface Result {
   agentRepeats: number;
   /** Another attempt of the sender at an event that ilert has. */
   senderRepeats: number;
+  alerts: number;
+  resolvedAlerts: number;
   lost: number;
   orderViolations: number;
   /** ms from the sender's 200 to the first arrival, ascending. */
@@ -38,6 +40,8 @@ export function measure(sender: Sender, ilert: IlertEmulator): Result {
     delivered: arrivedAt.size,
     agentRepeats,
     senderRepeats,
+    alerts: ilert.alerts.length,
+    resolvedAlerts: ilert.alerts.filter(({ status }) => status === "RESOLVED").length,
     lost: sender.acceptedAt.size - latencies.length,
     orderViolations: ilert.counts.orderViolations,
     latencies,
@@ -47,15 +51,13 @@ export function measure(sender: Sender, ilert: IlertEmulator): Result {
 export function printTable(result: Result, verdict: string): void {
   const { agentRepeats, senderRepeats, latencies } = result;
   const at = (share: number) => duration(latencies[Math.ceil(latencies.length * share) - 1] ?? 0);
+  const causes =
+    `repeated after an answer was cut off: ${agentRepeats} by the agent, ${senderRepeats} by the sender`;
   const rows: [string, string | number][] = [
     ["accepted (answered 200)", result.accepted],
     ["delivered to ilert", result.delivered],
-    [
-      "duplicates at ilert",
-      `${
-        agentRepeats + senderRepeats
-      } (by the agent ${agentRepeats}, by the sender ${senderRepeats}: answers cut off by outage or kill)`,
-    ],
+    ["duplicates at ilert", `${agentRepeats + senderRepeats} (${causes})`],
+    ["alerts at ilert", `${result.alerts}, ${result.resolvedAlerts} of them resolved`],
     ["lost", result.lost],
     ["order violations", result.orderViolations],
     ["from accept to arrival", `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} (the outage is in it)`],
@@ -66,5 +68,6 @@ export function printTable(result: Result, verdict: string): void {
 }
 
 function duration(ms: number): string {
-  return ms < 1_000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+  if (ms < 1) return "below 1 ms";
+  return ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

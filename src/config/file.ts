@@ -24,7 +24,14 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
     );
     return source;
   }
-  const settings: unknown = document.toJS();
+  let settings: unknown;
+  try {
+    settings = document.toJS();
+  } catch (error) {
+    // An alias that leads nowhere, or one that would grow beyond measure.
+    source.problems.push(`--config: ${path} is not valid YAML: ${failureOf(error)}`);
+    return source;
+  }
   if (settings === null) return source;
   if (typeof settings !== "object" || Array.isArray(settings)) {
     source.problems.push(`--config: ${path} must hold settings such as 'port: 8977', one a line`);

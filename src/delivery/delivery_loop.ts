@@ -123,11 +123,8 @@ export class DeliveryLoop {
   async #deliver(queued: QueuedEvent, isProbe: boolean): Promise<void> {
     const { log } = this.#deps;
     if (log.isEnabledFor("debug")) {
-      log.debug("Sending event {id}, attempt {attempt}{probe}", {
-        id: queued.id,
-        attempt: queued.attempts + 1,
-        probe: isProbe ? " as a probe" : "",
-      });
+      const message = isProbe ? "Probing ilert with event {id}" : "Sending event {id}, attempt {attempt}";
+      log.debug(message, { id: queued.id, attempt: queued.attempts + 1 });
     }
     const outcome = await this.#send(queued);
     const settlement = outcome === null ? null : this.#decide(queued, outcome, isProbe);

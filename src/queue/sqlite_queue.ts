@@ -193,7 +193,8 @@ export class SqliteQueue implements EventQueue, Disposable {
     this.#ledger.accepted += this.#delta.accepted;
     this.#ledger.delivered += this.#delta.delivered;
     this.#delta = { accepted: 0, delivered: 0 };
-    this.#onAvailable();
+    // After those who wait for this commit: they acknowledge first.
+    queueMicrotask(() => this.#onAvailable());
   }
 
   /** Buffers a new head, unless older ones wait in the file: those go first. */

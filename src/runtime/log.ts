@@ -6,9 +6,9 @@ import {
   getAnsiColorFormatter,
   getLogger,
   getTextFormatter,
-  jsonLinesFormatter,
   type Logger,
   type LogLevel,
+  type LogRecord,
 } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
 import { redactText } from "./redact.ts";
@@ -47,14 +47,9 @@ export async function startLog(config: LogConfig): Promise<{ log: Log } & AsyncD
   };
 }
 
-function formatter(format: LogConfig["format"]) {
-  if (format === "json") return jsonLinesFormatter;
-  const options = {
-    timestamp: "rfc3339",
-    level: "FULL",
-    value: (value: unknown, inspect: (value: unknown) => string) =>
-      typeof value === "string" ? value : inspect(value),
-  } as const;
+function formatter(format: LogConfig["format"]): (record: LogRecord) => string {
+  if (format === "json") return jsonLine;
+  const options = { timestamp: "rfc3339", level: "FULL", value: shown } as const;
   if (Deno.stderr.isTerminal() && !Deno.noColor) {
     return getAnsiColorFormatter({
       ...options,
@@ -65,6 +60,21 @@ function formatter(format: LogConfig["format"]) {
     ...options,
     format: ({ timestamp, level, message }) => `${timestamp} ${level.padEnd(7)} ${message}`,
   });
+}
+
+/** LogTape's own JSON lines put quotation marks around every text inside a message. */
+function jsonLine({ timestamp, level, message, properties }: LogRecord): string {
+  const text = message.map((part) => shown(part, String)).join("");
+  return JSON.stringify({
+    "@timestamp": new Date(timestamp).toISOString(),
+    level,
+    message: text,
+    properties,
+  });
+}
+
+function shown(value: unknown, inspect: (value: unknown) => string): string {
+  return typeof value === "string" ? value : inspect(value);
 }
 
 /** The levels of the agent this one replaces: nothing or -v warn, then info, debug, and everything. */

@@ -38,7 +38,7 @@ export async function attempts({ file, apiHost, canDeliver }: Target): Promise<R
         socket.on("connect", resolve);
         socket.on("error", reject);
       }),
-    "fetch another host": () => fetch("http://127.0.0.2:9/"),
+    "fetch another host": () => fetch("http://127.0.0.2:8/"),
     "listen on another port": () => Deno.listen({ hostname: "127.0.0.1", port: 18999 }),
     "resolve a name": () => Deno.resolveDns("exfiltrated.example.invalid", "A"),
     "look a name up": () => lookup("exfiltrated.example.invalid"),
@@ -49,7 +49,7 @@ export async function attempts({ file, apiHost, canDeliver }: Target): Promise<R
     "ask the system for its name": () => Deno.hostname(),
     "load native code": () => Deno.dlopen("libc.so.6", {}),
     "import a package": () => hidden("npm:is-number@7.0.0"),
-    "import from the network": () => hidden("http://127.0.0.1:9/evil.js"),
+    "import from the network": () => hidden("http://127.0.0.1:8/evil.js"),
     "import a file": () => hidden(`file://${folder}/evil.js`),
     "start a worker with more rights": () => startedWorker(),
     "ask for more rights": async () => {
@@ -77,7 +77,7 @@ async function outcomeOf(attempt: () => unknown): Promise<string> {
     return result === "" || isEmptyObject(result) ? "denied" : "allowed";
   } catch (error) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    return /NotCapable|Requires .* access|not allowed|cached-only|--no-remote|npm.*disabled|NotFound.*npm|too many attached databases - max 0/i
+    return /NotCapable|Requires .* access|not allowed|cached-only|--no-remote|npm specifiers were requested|NotFound.*npm|too many attached databases - max 0|EPERM/i
         .test(text)
       ? "denied"
       : `failed: ${text.slice(0, 200)}`;
@@ -85,7 +85,7 @@ async function outcomeOf(attempt: () => unknown): Promise<string> {
 }
 
 function isEmptyObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype &&
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === null &&
     Object.keys(value).length === 0;
 }
 

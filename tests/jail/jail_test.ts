@@ -31,9 +31,10 @@ Deno.test("the jail denies a hostile worker everything but its own work, and the
   assert.deepEqual(reports.map(({ where }) => where), ["worker", "main thread"]);
   for (const { where, outcomes } of reports) {
     assert.ok(Object.keys(outcomes).length > 20);
-    for (const [attempt, outcome] of Object.entries(outcomes)) {
-      assert.equal(outcome, attempt.startsWith("(allowed)") ? "allowed" : "denied", `${where}: ${attempt}`);
-    }
+    const surprises = Object.entries(outcomes).filter(([attempt, outcome]) =>
+      outcome !== (attempt.startsWith("(allowed)") ? "allowed" : "denied")
+    );
+    assert.deepEqual(surprises, [], where);
   }
 });
 
