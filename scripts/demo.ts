@@ -77,7 +77,13 @@ async function demo(agents: AgentRuns, signal: AbortSignal): Promise<string[]> {
   say(`An emulated ilert and the agent (process ${agents.pid}) are up.`);
 
   const sender = new Sender(`${agents.url}/api/events`, signal);
-  const waiting = () => sender.acceptedAt.size - (ilert.acceptedCount - ilert.duplicates);
+  /** Accepted by the agent, never arrived at ilert. */
+  const waiting = () => {
+    const arrived = new Set(
+      ilert.accepted.map(({ event }) => idOf(event.alertKey, numberOf(event, "sequence"))),
+    );
+    return [...sender.acceptedAt.keys()].filter((id) => !arrived.has(id)).length;
+  };
   const sending = [sender.sendAlerts("alert", ALERTS, SENDING_MS)];
   say(`${ALERTS} alerts begin to come in, one after the other; each is later accepted and resolved.`);
   await pause(CALM_MS);
@@ -107,9 +113,10 @@ async function demo(agents: AgentRuns, signal: AbortSignal): Promise<string[]> {
   sending.push(sender.sendAlerts("storm", STORM_ALERTS, 0));
   say(`A storm: ${STORM_ALERTS} more alerts, all at once.`);
   await sender.progress(() => sender.acceptedAt.size >= before + STORM_ACCEPTED_BEFORE_KILL);
+  const { inFlight } = ilert.counts;
   await agents.kill();
   say(
-    `The agent was killed in the midst of it (SIGKILL), with ${waiting()} accepted events not yet at ilert.`,
+    `The agent is killed in the midst of it (SIGKILL): ${inFlight} deliveries unanswered, ${waiting()} not begun.`,
   );
   await pause(DEAD_MS);
   await agents.start(ilert.url);
@@ -118,7 +125,7 @@ async function demo(agents: AgentRuns, signal: AbortSignal): Promise<string[]> {
   await Promise.all(sending);
   signal.throwIfAborted();
   say("The sender is through; what is still queued goes out.");
-  await ilert.waitFor(() => waiting() <= 0, { timeoutMs: SETTLING_MS_MAX, signal })
+  await ilert.waitFor(() => waiting() === 0, { timeoutMs: SETTLING_MS_MAX, signal })
     .catch(() => signal.throwIfAborted()); // Whatever is missing then is found below, one by one.
   const exitCode = await agents.stop();
   const audit = await agents.audit();

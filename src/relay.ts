@@ -38,7 +38,7 @@ const PROXIED_PINGS_MAX = 32;
 /** Runs until `stop` is aborted and all in hand is settled or given back. Throws `StartupFailure`. */
 export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: AbortSignal): Promise<void> {
   const { clock, log } = deps;
-  using stack = new DisposableStack();
+  await using stack = new AsyncDisposableStack();
   const queue = stack.use(SqliteQueue.open(config.file, clock));
   const ilert = stack.use(
     new IlertApi({ ...config, connections: config.deliveryConcurrency }, () => clock.now()),
@@ -49,9 +49,10 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
     { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax },
     deps,
   );
+  const events = stack.use(new HttpSource(queue, config.enrichment, log));
   const server = config.server === null ? null : new HttpServer(
     config.server,
-    routesOf(new HttpSource(queue, config.enrichment, log), ilert, () => readinessOf(queue), log, stop),
+    routesOf(events, ilert, () => readinessOf(queue), log, stop),
     log,
   );
 

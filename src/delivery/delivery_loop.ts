@@ -12,6 +12,7 @@ import type { EventQueue, QueuedEvent, Settlement } from "../queue/queue.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
+import { NextTurn } from "../runtime/next_turn.ts";
 import { redactKey } from "../runtime/redact.ts";
 import { Breaker } from "./breaker.ts";
 import { KeyPauses } from "./key_pauses.ts";
@@ -41,6 +42,15 @@ export interface DeliveryDeps {
   log: Log;
 }
 
+/**
+ * Deliveries begun in one turn of the event loop. While senders saturate the agent its turns are long and few, so that
+ * taking their events goes before passing them on.
+ */
+const STARTS_PER_TURN = 2;
+
+/** The first pause of an integration key where a 429 gives no Retry-After. */
+const PAUSE_BASE_MS = 1_000;
+
 /** For settling what the end of the shutdown time-out cut off. */
 const SETTLE_GRACE_MS = 1_000;
 
@@ -51,8 +61,9 @@ export class DeliveryLoop {
   readonly #policy: RetryPolicy;
   readonly #deps: DeliveryDeps;
   readonly #breaker = new Breaker();
-  readonly #pauses = new KeyPauses({ baseMs: 1_000, capMs: BACKOFF_CAP_MS });
+  readonly #pauses: KeyPauses;
   readonly #abort = new AbortController();
+  readonly #nextTurn = new NextTurn(() => this.#pump());
   #inFlight = 0;
   #stopping = false;
   #cancelTimer: () => void = () => {};
@@ -63,14 +74,19 @@ export class DeliveryLoop {
     this.#queue = queue;
     this.#ilert = ilert;
     this.#concurrency = config.concurrency;
+    this.#pauses = new KeyPauses({
+      baseMs: PAUSE_BASE_MS,
+      capMs: BACKOFF_CAP_MS,
+      widthMax: config.concurrency,
+    });
     this.#policy = { baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, retriesMax: config.retriesMax };
     this.#deps = deps;
   }
 
   /** Starts with what is already queued. */
   start(): void {
-    this.#queue.onAvailable(() => this.#pump());
-    this.#pump();
+    this.#queue.onAvailable(() => this.#nextTurn.request());
+    this.#nextTurn.request();
   }
 
   get state(): { inFlight: number; pausedKeys: number; outageSince: number | null } {
@@ -85,6 +101,7 @@ export class DeliveryLoop {
   async stop(timeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#cancelTimer();
+    this.#nextTurn[Symbol.dispose]();
     if (this.#inFlight === 0) return;
     const { clock } = this.#deps;
     const idle = new Promise<void>((resolve) => this.#idle = resolve);
@@ -101,7 +118,8 @@ export class DeliveryLoop {
   #pump(): void {
     const { clock } = this.#deps;
     const isPaused = (key: string) => this.#pauses.isPaused(key, clock.now());
-    while (!this.#stopping && this.#inFlight < this.#concurrency) {
+    for (let started = 0; !this.#stopping && this.#inFlight < this.#concurrency; started++) {
+      if (started === STARTS_PER_TURN) return this.#nextTurn.request();
       const isProbe = this.#breaker.isOpen;
       const next = isProbe ? this.#nextProbe(isPaused) : this.#queue.claim(isPaused);
       if (next === null) break;
@@ -127,13 +145,14 @@ export class DeliveryLoop {
       log.debug(message, { id: queued.id, attempt: queued.attempts + 1 });
     }
     const outcome = await this.#send(queued);
-    const settlement = outcome === null ? null : this.#decide(queued, outcome, isProbe);
-    if (outcome === null && isProbe) this.#breaker.abandonProbe(this.#deps.clock.now());
+    const settlement = outcome === null
+      ? this.#abandon(queued, isProbe)
+      : this.#decide(queued, outcome, isProbe);
     if (settlement === null) this.#queue.release(queued);
     else await this.#queue.settle(queued, settlement);
     this.#inFlight--;
     if (this.#inFlight === 0) this.#idle?.();
-    this.#pump();
+    this.#nextTurn.request();
   }
 
   /** Null where the shutdown cut it off: whether ilert took it is unknown, so it stays queued. */
@@ -149,15 +168,22 @@ export class DeliveryLoop {
     }
   }
 
+  /** A shutdown cut it off, which says nothing about ilert. */
+  #abandon(queued: QueuedEvent, isProbe: boolean): null {
+    this.#pauses.answered(queued.event.integrationKey, queued.id, false);
+    if (isProbe) this.#breaker.abandonProbe(this.#deps.clock.now());
+    return null;
+  }
+
   /** Null gives the event back uncounted. */
   #decide(queued: QueuedEvent, outcome: Outcome, isProbe: boolean): Settlement | null {
     const { clock } = this.#deps;
     const key = queued.event.integrationKey;
     const wasOpen = this.#breaker.isOpen;
+    const isThrottled = outcome.kind === "retry" && outcome.cause === "throttled";
+    if (!isThrottled && this.#pauses.answered(key, queued.id, outcome.kind !== "retry")) this.#queue.rescan();
     const change = this.#breaker.record(outcome, key, isProbe, clock.now());
     if (change !== null) this.#tellChange(change, outcome);
-    const throttled = outcome.kind === "retry" && outcome.cause === "throttled";
-    if (!throttled && this.#pauses.answered(key, queued.id)) this.#queue.rescan();
     switch (outcome.kind) {
       case "delivered":
         return this.#delivered(queued, outcome.correlationId);
@@ -180,9 +206,13 @@ export class DeliveryLoop {
     const { clock, log, random } = this.#deps;
     const key = queued.event.integrationKey;
     const now = clock.now();
-    const notBefore = outcome.cause === "throttled"
-      ? this.#pauses.pause(key, outcome.notBefore, now, random)
-      : outcome.notBefore;
+    let { notBefore } = outcome;
+    if (outcome.cause === "throttled") {
+      const { until, isFirst } = this.#pauses.paused(key, queued.id, notBefore, now, random);
+      // One answer tells that the key is limited; the others were on their way and had no chance.
+      if (!isFirst) return null;
+      notBefore = until;
+    }
     if (isUncounted) return null;
     const attempts = queued.attempts + 1;
     const dueAt = nextAttemptAt(attempts, now, this.#policy, random);
@@ -242,7 +272,7 @@ export class DeliveryLoop {
     this.#cancelTimer = this.#deps.clock.after(at - now, () => {
       this.#timerAt = null;
       this.#queue.rescan();
-      this.#pump();
+      this.#nextTurn.request();
     });
   }
 }

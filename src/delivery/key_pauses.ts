@@ -1,61 +1,99 @@
 /**
- * Integration keys that ilert told to slow down. A 429 stops its key until Retry-After, and nobody else; then one
- * event goes ahead alone, and only its success lets the others follow.
+ * Integration keys that ilert told to slow down.
+ *
+ *   free ── 429 ──▶ paused ── its time is over ──▶ probing ── successes ──▶ free
+ *                     ▲                               │
+ *                     └───────────── 429 ─────────────┘
+ *
+ * A 429 stops its key until Retry-After, and nobody else. Then one event goes ahead alone, and each success lets one
+ * more be in flight (TCP's slow start), so that a backlog does not run into the same limit at full width again.
  */
 
 import { backoffBoundMs } from "../domain/retry_policy.ts";
 
-interface Pause {
+interface Limit {
+  /** End of the pause, in ms since the epoch. */
   until: number;
-  /** 429 answers in a row. */
+  /** Pauses without a success in between. */
   strikes: number;
-  /** The event that was let through alone, or null while the pause lasts. */
-  scoutId: string | null;
+  /** How many may be in flight once the pause is over. */
+  width: number;
+  readonly inFlight: Set<string>;
+}
+
+export interface PauseConfig {
+  baseMs: number;
+  capMs: number;
+  /** At this width a key counts as free again. */
+  widthMax: number;
 }
 
 export class KeyPauses {
-  readonly #pauses = new Map<string, Pause>();
+  readonly #limits = new Map<string, Limit>();
+  readonly #config: PauseConfig;
 
-  constructor(readonly backoff: { baseMs: number; capMs: number }) {}
+  constructor(config: PauseConfig) {
+    this.#config = config;
+  }
 
-  /** How many keys may not send now. */
+  /** How many keys may not send now because their pause is not over. */
   pausedCount(now: number): number {
-    return [...this.#pauses.keys()].filter((key) => this.isPaused(key, now)).length;
+    return [...this.#limits.values()].filter(({ until }) => now < until).length;
   }
 
   isPaused(key: string, now: number): boolean {
-    const pause = this.#pauses.get(key);
-    return pause !== undefined && (pause.scoutId !== null || now < pause.until);
+    const limit = this.#limits.get(key);
+    return limit !== undefined && (now < limit.until || limit.inFlight.size >= limit.width);
   }
 
-  /** Notes that an event of this key leaves; the first one after a pause becomes its scout. */
+  /** An event of this key leaves. */
   departed(key: string, eventId: string): void {
-    const pause = this.#pauses.get(key);
-    if (pause !== undefined) pause.scoutId ??= eventId;
+    this.#limits.get(key)?.inFlight.add(eventId);
   }
 
-  /** A 429 arrived. Without a Retry-After the pause grows by backoff with jitter. Answers when it ends. */
-  pause(key: string, notBefore: number | null, now: number, random: () => number): number {
-    const pause = this.#pauses.get(key) ?? { until: now, strikes: 0, scoutId: null };
-    // Answers to what was in flight when the pause began are one strike, not many.
-    if (now >= pause.until) pause.strikes++;
-    const bound = backoffBoundMs(pause.strikes + 1, this.backoff);
-    pause.until = Math.max(pause.until, notBefore ?? now + Math.round((0.5 + random() / 2) * bound));
-    pause.scoutId = null;
-    this.#pauses.set(key, pause);
-    return pause.until;
+  /**
+   * A 429 arrived. `until` is when the pause ends, longer each time where no Retry-After says it. `isFirst` tells the
+   * answer that began the pause from those to events that were already on their way.
+   */
+  paused(
+    key: string,
+    eventId: string,
+    notBefore: number | null,
+    now: number,
+    random: () => number,
+  ): { until: number; isFirst: boolean } {
+    const limit = this.#limits.get(key) ?? { until: now, strikes: 0, width: 1, inFlight: new Set<string>() };
+    this.#limits.set(key, limit);
+    limit.inFlight.delete(eventId);
+    const isFirst = now >= limit.until;
+    if (isFirst) {
+      const bound = backoffBoundMs(++limit.strikes, this.#config);
+      limit.until = now + Math.round((0.5 + random() / 2) * bound);
+      if (notBefore !== null) limit.until = notBefore;
+    } else if (notBefore !== null) {
+      limit.until = Math.max(limit.until, notBefore);
+    }
+    limit.width = 1;
+    return { until: limit.until, isFirst };
   }
 
-  /** Any other answer: the scout's ends the pause. True where it did. */
-  answered(key: string, eventId: string): boolean {
-    return this.#pauses.get(key)?.scoutId === eventId && this.#pauses.delete(key);
+  /** Any other answer, or none. True where it lets more of this key leave. */
+  answered(key: string, eventId: string, isSuccess: boolean): boolean {
+    const limit = this.#limits.get(key);
+    if (limit === undefined || !limit.inFlight.delete(eventId)) return false;
+    if (isSuccess) {
+      limit.strikes = 0;
+      limit.width++;
+      if (limit.width >= this.#config.widthMax) this.#limits.delete(key);
+    }
+    return true;
   }
 
   /** When the next pause ends, in ms since the epoch; null where none is waited for. */
   nextEnd(now: number): number | null {
     let next: number | null = null;
-    for (const { until, scoutId } of this.#pauses.values()) {
-      if (scoutId === null && until > now && (next === null || until < next)) next = until;
+    for (const { until } of this.#limits.values()) {
+      if (until > now && (next === null || until < next)) next = until;
     }
     return next;
   }

@@ -6,6 +6,7 @@
 import { type AlertEvent, eventBody } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { parseRetryAfter } from "../domain/retry_policy.ts";
+import { Deadlines } from "../runtime/deadlines.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { redactText } from "../runtime/redact.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -24,6 +25,12 @@ export type PingResult =
   | { ok: false; reason: string; isFinal: boolean };
 
 const REQUEST_TIMEOUT_MS = 28_000;
+const PING_HEADERS: [string, string][] = [["user-agent", `ilagent/${VERSION}`]];
+const EVENT_HEADERS: [string, string][] = [
+  ...PING_HEADERS,
+  ["content-type", "application/json"],
+  ["accept", "application/json"],
+];
 /** What is kept of an answer that says why an event was refused. */
 const ANSWER_BYTES_MAX = 4_096;
 const LEGACY_HEARTBEAT_KEY = "il1hbt";
@@ -31,6 +38,7 @@ const LEGACY_HEARTBEAT_KEY = "il1hbt";
 export class IlertApi implements Disposable {
   readonly #config: IlertConfig;
   readonly #client: Deno.HttpClient;
+  readonly #deadlines = new Deadlines(REQUEST_TIMEOUT_MS);
   readonly #now: () => number;
 
   constructor(config: IlertConfig, now: () => number) {
@@ -42,11 +50,7 @@ export class IlertApi implements Disposable {
   /** One attempt. Answers with an outcome for whatever the network does; throws only for a bug. */
   async deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome> {
     const url = `${this.#config.apiHost}/api${apiPath ?? "/events"}`;
-    const init = {
-      method: "POST",
-      headers: { "content-type": "application/json", "accept": "application/json" },
-      body: eventBody(event),
-    };
+    const init = { method: "POST", headers: EVENT_HEADERS, body: eventBody(event) };
     return await this.#request(url, init, signal, async (response) => {
       if (response.ok) {
         await response.body?.cancel();
@@ -62,16 +66,23 @@ export class IlertApi implements Disposable {
     const [method, url] = key.startsWith(LEGACY_HEARTBEAT_KEY)
       ? ["GET", `${this.#config.apiHost}/api/heartbeats/${path}`]
       : ["HEAD", `${this.#config.heartbeatHost}/api/pings/${path}`];
-    return await this.#request<PingResult>(url, { method }, signal, async (response) => {
-      await response.body?.cancel();
-      const { status } = response;
-      if (status === 202) return { ok: true, correlationId: response.headers.get("correlation-id") };
-      const isFinal = status < 500 && status !== 429 && status !== 408;
-      return { ok: false, reason: `ilert answered ${status}`, isFinal };
-    }, (reason) => ({ ok: false, reason, isFinal: false }));
+    return await this.#request<PingResult>(
+      url,
+      { method, headers: PING_HEADERS },
+      signal,
+      async (response) => {
+        await response.body?.cancel();
+        const { status } = response;
+        if (status === 202) return { ok: true, correlationId: response.headers.get("correlation-id") };
+        const isFinal = status < 500 && status !== 429 && status !== 408;
+        return { ok: false, reason: `ilert answered ${status}`, isFinal };
+      },
+      (reason) => ({ ok: false, reason, isFinal: false }),
+    );
   }
 
   [Symbol.dispose](): void {
+    this.#deadlines[Symbol.dispose]();
     this.#client.close();
   }
 
@@ -92,29 +103,16 @@ export class IlertApi implements Disposable {
     answered: (response: Response) => Promise<T>,
     failed: (reason: string) => T,
   ): Promise<T> {
-    const abort = new AbortController();
-    const onStop = () => abort.abort();
-    if (signal.aborted) return failed("the agent is shutting down");
-    signal.addEventListener("abort", onStop);
-    const timer = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS);
+    const limit = this.#deadlines.signal(signal);
     try {
-      const headers = { ...init.headers, "user-agent": `ilagent/${VERSION}` };
-      const response = await fetch(url, {
-        ...init,
-        headers,
-        redirect: "manual",
-        signal: abort.signal,
-        client: this.#client,
-      });
-      return await answered(response);
-    } catch (error) {
-      if (!abort.signal.aborted) return failed(networkFailure(error));
-      return failed(
-        signal.aborted ? "the agent is shutting down" : `no answer within ${REQUEST_TIMEOUT_MS / 1000} s`,
+      return await answered(
+        await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
       );
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onStop);
+    } catch (error) {
+      if (signal.aborted) return failed("the agent is shutting down");
+      return failed(
+        limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
+      );
     }
   }
 }

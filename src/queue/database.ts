@@ -3,7 +3,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { failureOf } from "../runtime/failure.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
-import { lockPathOf } from "./database_files.ts";
+import { lockPathOf, logPathOf } from "./database_files.ts";
 import { migrate, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
 
 /** Other processes (audit, dead letter commands) hold the file for milliseconds only. */
@@ -16,8 +16,19 @@ export interface OpenDatabase extends Disposable {
   db: DatabaseSync;
 }
 
-/** Opens for the daemon: locks, checks, migrates, sets WAL and full synchronisation. Throws `StartupFailure`. */
-export function openDatabase(path: string): OpenDatabase {
+export interface DurableDatabase extends OpenDatabase {
+  /** Resolves when all that was committed before the call will survive a loss of power. */
+  sync(): Promise<void>;
+}
+
+/**
+ * Opens for the daemon: locks, checks, migrates, sets WAL. Throws `StartupFailure`.
+ *
+ * With `synchronous = FULL` each COMMIT waits for the fsync of the log, and everything else with it. With NORMAL it
+ * does not, and nothing else differs (sqlite.org/pragma.html#pragma_synchronous): that fsync is `sync()`, to be
+ * awaited before anything is acknowledged.
+ */
+export function openDatabase(path: string): DurableDatabase {
   const lock = takeLock(path);
   let db: DatabaseSync | undefined;
   try {
@@ -27,10 +38,15 @@ export function openDatabase(path: string): OpenDatabase {
     refuseUnusable(db, path);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
     migrate(db);
+    db.exec("PRAGMA synchronous = NORMAL");
     const opened = db;
+    // SQLite keeps this very file as long as a connection is open.
+    const log = Deno.openSync(logPathOf(path), { write: true });
     return {
       db,
+      sync: () => log.syncData(),
       [Symbol.dispose]() {
+        log.close();
         opened.close();
         lock.close();
       },

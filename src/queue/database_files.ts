@@ -1,6 +1,11 @@
-/** The files an agent with this database touches; SQLite's own `-wal` and `-shm` beside it need no permission. */
+/** The files an agent with this database opens itself; what SQLite opens beside them needs no permission. */
 export function databaseFiles(path: string): string[] {
-  return [path, lockPathOf(path)];
+  return [path, logPathOf(path), lockPathOf(path)];
+}
+
+/** SQLite's write-ahead log. */
+export function logPathOf(path: string): string {
+  return `${path}-wal`;
 }
 
 export function lockPathOf(path: string): string {

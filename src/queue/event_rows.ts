@@ -133,8 +133,8 @@ export class EventRows {
 
   /** Heads of one integration key: retries that are due and, for at least half of the `limit`, new ones. */
   claimable(key: string, now: number, taken: ReadonlySet<string>, limit: number): QueuedEvent[] {
-    const due = untaken(this.#due.iterate(key, now, limit + taken.size), taken, limit / 2);
-    const fresh = untaken(this.#fresh.iterate(key, limit + taken.size), taken, limit - due.length);
+    const due = untaken(this.#due.all(key, now, limit + taken.size), taken, limit / 2);
+    const fresh = untaken(this.#fresh.all(key, limit + taken.size), taken, limit - due.length);
     return [...due, ...fresh];
   }
 
@@ -142,7 +142,7 @@ export class EventRows {
   probe(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
     for (let key = this.keyAfter(""); key !== null; key = this.keyAfter(key)) {
       if (!admits(key)) continue;
-      const head = untaken(this.#headsOf.iterate(key, 1 + taken.size), taken, 1)[0];
+      const head = untaken(this.#headsOf.all(key, 1 + taken.size), taken, 1)[0];
       if (head !== undefined) return head;
     }
     return null;

@@ -1,11 +1,12 @@
-/** Everything that arrives in one turn of the event loop goes to disk in one transaction: one fsync for all of it. */
+/** Everything that arrives while the disk is busy goes to disk in one transaction: one fsync for all of it. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { NextTurn } from "../runtime/next_turn.ts";
 
 export interface Write {
   /** Runs inside the transaction; may throw. */
   apply(): void;
-  /** Called after the commit. */
+  /** Called when it is durable. */
   committed(): void;
   /** Called after a rollback. True keeps the write for the next attempt. */
   failed(error: unknown): boolean;
@@ -24,25 +25,32 @@ export interface CommitObserver {
 /** How long to wait before a write that must not be given up is tried again. */
 const RETRY_MS = 1_000;
 
-export class GroupCommit implements Disposable {
+/**
+ *   waiting ── BEGIN … COMMIT ──▶ written ── fsync of the log ──▶ durable: `committed()` is called
+ *
+ * The fsync runs beside the event loop, and what arrives meanwhile is the next group: the slower the disk, the larger
+ * the groups, and the loop never stands still for it.
+ */
+export class GroupCommit implements AsyncDisposable {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
-  readonly #turn = new MessageChannel();
+  readonly #sync: () => Promise<void>;
+  readonly #observer: CommitObserver;
+  readonly #nextTurn = new NextTurn(() => this.#flush());
   #waiting: Write[] = [];
-  #scheduled = false;
+  #syncing: Promise<void> | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failure: unknown = null;
 
-  readonly #observer: CommitObserver;
-
-  constructor(db: DatabaseSync, observer: CommitObserver) {
-    this.#observer = observer;
+  /** `sync` resolves when all that was committed before the call will survive a loss of power. */
+  constructor(db: DatabaseSync, sync: () => Promise<void>, observer: CommitObserver) {
     // Prepared, because only prepared statements report SQLite's error code.
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#commit = db.prepare("COMMIT");
     this.#rollback = db.prepare("ROLLBACK");
-    this.#turn.port1.onmessage = () => this.flush();
+    this.#sync = sync;
+    this.#observer = observer;
   }
 
   /** The last commit's error; null while the disk takes writes. */
@@ -52,40 +60,36 @@ export class GroupCommit implements Disposable {
 
   add(write: Write): void {
     this.#waiting.push(write);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // A message arrives after what this turn still brings in, and far sooner than the shortest timer.
-    this.#turn.port2.postMessage(null);
+    if (this.#syncing === null) this.#nextTurn.request();
   }
 
-  /** Commits what waits, now. */
-  flush(): void {
-    this.#scheduled = false;
+  /** Makes durable what waits, once; what the disk refuses now is not tried again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#syncing;
+    this.#flush();
+    await this.#syncing;
+    clearTimeout(this.#retry);
+    this.#nextTurn[Symbol.dispose]();
+  }
+
+  #flush(): void {
     const group = this.#waiting;
+    if (group.length === 0 || this.#syncing !== null) return;
     this.#waiting = [];
-    if (group.length === 0) return;
     try {
       this.#inTransaction(group);
     } catch (error) {
-      this.#failure = error;
-      this.#observer.afterRollback();
-      const kept = group.filter((write) => write.failed(error));
-      // What is left may fit where the whole group did not: deleting needs less room than inserting.
-      if (kept.length > 0 && kept.length < group.length) return this.#again(kept, 0);
-      if (kept.length > 0) return this.#again(kept, RETRY_MS);
-      return;
+      return this.#refuse(group, error);
     }
     this.#failure = null;
-    for (const write of group) write.committed();
-    this.#observer.afterCommit();
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#retry);
-    this.flush();
-    clearTimeout(this.#retry);
-    this.#turn.port1.close();
-    this.#turn.port2.close();
+    // A failing fsync is not caught: whether the kernel still has the pages nobody can tell (as PostgreSQL learnt in
+    // 2018), so the agent ends and the next start reads what is really there.
+    this.#syncing = this.#sync().then(() => {
+      this.#syncing = null;
+      for (const write of group) write.committed();
+      this.#observer.afterCommit();
+      if (this.#waiting.length > 0) this.#nextTurn.request();
+    });
   }
 
   #inTransaction(group: Write[]): void {
@@ -104,9 +108,14 @@ export class GroupCommit implements Disposable {
     }
   }
 
-  #again(kept: Write[], delayMs: number): void {
+  #refuse(group: Write[], error: unknown): void {
+    this.#failure = error;
+    this.#observer.afterRollback();
+    const kept = group.filter((write) => write.failed(error));
+    if (kept.length === 0) return;
     this.#waiting = [...kept, ...this.#waiting];
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.flush(), delayMs);
+    // What is left may fit where the whole group did not: deleting needs less room than inserting.
+    this.#retry = setTimeout(() => this.#flush(), kept.length < group.length ? 0 : RETRY_MS);
   }
 }

@@ -5,7 +5,7 @@ import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { type OpenDatabase, openDatabase, sqliteCode } from "./database.ts";
+import { type DurableDatabase, openDatabase, sqliteCode } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
@@ -13,17 +13,17 @@ import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
 const BUFFERED_EVENTS_MAX = 512;
 /** Rows read for one integration key before the next key has its turn. */
-const ROWS_PER_KEY = 128;
+const ROWS_PER_KEY = 256;
 /** After which a sender may try again when the disk fails. */
 const DISK_RETRY_SECONDS = 5;
 const SQLITE_FULL = 13;
 
-export class SqliteQueue implements EventQueue, Disposable {
-  readonly #database: OpenDatabase;
+export class SqliteQueue implements EventQueue, AsyncDisposable {
+  readonly #database: DurableDatabase;
   readonly #rows: EventRows;
   readonly #commits: GroupCommit;
   readonly #clock: Clock;
-  /** Ids of events that are buffered or being sent. */
+  /** Ids of heads that must not be read from the file: buffered, being sent, or written but not yet durable. */
   readonly #taken = new Set<string>();
   #buffer: QueuedEvent[] = [];
   /** Whether the file may hold claimable rows that are not in the buffer. */
@@ -41,7 +41,7 @@ export class SqliteQueue implements EventQueue, Disposable {
     return new SqliteQueue(openDatabase(path), clock);
   }
 
-  private constructor(database: OpenDatabase, clock: Clock) {
+  private constructor(database: DurableDatabase, clock: Clock) {
     this.#database = database;
     this.#clock = clock;
     this.#rows = new EventRows(database.db);
@@ -49,7 +49,7 @@ export class SqliteQueue implements EventQueue, Disposable {
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
     this.#nextDue = this.#rows.nextDueAfter(0);
-    this.#commits = new GroupCommit(database.db, {
+    this.#commits = new GroupCommit(database.db, () => database.sync(), {
       beforeCommit: () => this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered),
       afterCommit: () => this.#afterCommit(),
       afterRollback: () => this.#delta = { accepted: 0, delivered: 0 },
@@ -81,6 +81,7 @@ export class SqliteQueue implements EventQueue, Disposable {
       this.#commits.add({
         apply: () => {
           isHead = this.#rows.insert(queued, this.#clock.now());
+          if (isHead) this.#taken.add(queued.id);
           this.#delta.accepted++;
         },
         committed: () => {
@@ -89,6 +90,7 @@ export class SqliteQueue implements EventQueue, Disposable {
           if (isHead) this.#offer(queued);
         },
         failed: (error) => {
+          this.#taken.delete(queued.id);
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
@@ -129,6 +131,7 @@ export class SqliteQueue implements EventQueue, Disposable {
       this.#commits.add({
         apply: () => {
           next = this.#apply(claimed, settlement);
+          if (next !== null) this.#taken.add(next.id);
         },
         committed: () => {
           this.#count(settlement);
@@ -136,7 +139,10 @@ export class SqliteQueue implements EventQueue, Disposable {
           resolve();
           if (next !== null) this.#offer(next);
         },
-        failed: () => true,
+        failed: () => {
+          if (next !== null) this.#taken.delete(next.id);
+          return true;
+        },
       });
     });
   }
@@ -156,8 +162,8 @@ export class SqliteQueue implements EventQueue, Disposable {
     this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
   }
 
-  [Symbol.dispose](): void {
-    this.#commits[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#commits[Symbol.asyncDispose]();
     this.#database[Symbol.dispose]();
   }
 
@@ -201,9 +207,9 @@ export class SqliteQueue implements EventQueue, Disposable {
   #offer(head: QueuedEvent): void {
     if (this.#unread || this.#buffer.length >= BUFFERED_EVENTS_MAX) {
       this.#unread = true;
+      this.#taken.delete(head.id);
     } else {
       this.#buffer.push(head);
-      this.#taken.add(head.id);
     }
   }
 

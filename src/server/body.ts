@@ -7,46 +7,38 @@ export type Body = { kind: "text"; text: string } | { kind: "too_large" } | { ki
   kind: "broken";
 };
 
-const LATE = Symbol("late");
-
-/** Reads at most `BODY_BYTES_MAX` bytes for at most `deadlineMs`. Bytes that are not UTF-8 are `broken`. */
-export async function readBody(request: Request, deadlineMs: number = BODY_DEADLINE_MS): Promise<Body> {
-  if (Number(request.headers.get("content-length")) > BODY_BYTES_MAX) return { kind: "too_large" };
-  if (request.body === null) return { kind: "text", text: "" };
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<typeof LATE>((resolve) => timer = setTimeout(() => resolve(LATE), deadlineMs));
-  const reader = request.body.getReader();
+/** Reads at most `BODY_BYTES_MAX` bytes until `deadline` is aborted. Bytes that are not UTF-8 are `broken`. */
+export async function readBody(request: Request, deadline: AbortSignal): Promise<Body> {
+  const length = request.headers.get("content-length");
+  if (Number(length) > BODY_BYTES_MAX) return { kind: "too_large" };
+  const { promise: late, resolve } = Promise.withResolvers<Body>();
+  const onLate = () => resolve({ kind: "too_slow" });
+  deadline.addEventListener("abort", onLate);
   try {
-    const chunks: Uint8Array[] = [];
-    for (let size = 0;;) {
-      const next = await Promise.race([reader.read(), late]);
-      if (next === LATE) return { kind: "too_slow" };
-      if (next.done) return { kind: "text", text: decode(chunks) };
-      size += next.value.length;
-      if (size > BODY_BYTES_MAX) return { kind: "too_large" };
-      chunks.push(next.value);
-    }
+    // The server delivers no more than a stated length, so only a body without one must be counted while it arrives.
+    return await Promise.race([length === null ? readCounted(request) : readWhole(request), late]);
   } catch {
     // The sender hung up, or what it sent is not text.
     return { kind: "broken" };
   } finally {
-    clearTimeout(timer);
-    // Lets go of a body that was not read to its end; a failure here is the sender hanging up, which is said above.
-    reader.cancel().catch(() => {});
+    deadline.removeEventListener("abort", onLate);
   }
 }
 
-function decode(chunks: Uint8Array[]): string {
-  const only = chunks.length === 1 ? chunks[0] : undefined;
-  return new TextDecoder("utf-8", { fatal: true }).decode(only ?? concatenated(chunks));
+async function readWhole(request: Request): Promise<Body> {
+  return { kind: "text", text: utf8.decode(await request.arrayBuffer()) };
 }
 
-function concatenated(chunks: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
+async function readCounted(request: Request): Promise<Body> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length;
+    if (size > BODY_BYTES_MAX) return { kind: "too_large" };
+    text += decoder.decode(chunk, { stream: true });
   }
-  return whole;
+  return { kind: "text", text: text + decoder.decode() };
 }
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });

@@ -94,7 +94,7 @@ export class HttpServer {
   }
 
   #answer(request: Request): Response | Promise<Response> {
-    const { pathname } = new URL(request.url);
+    const pathname = pathOf(request.url);
     if (pathname.startsWith("/api/")) return this.#api(request, pathname);
     const isRead = request.method === "GET" || request.method === "HEAD";
     switch (pathname) {
@@ -143,6 +143,13 @@ export class HttpServer {
     for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0);
     return difference === 0;
   }
+}
+
+/** What `new URL()` would say, for the absolute URLs the server gives, at a fraction of its cost. */
+function pathOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const end = url.slice(start).search(/[?#]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
 }
 
 async function digest(text: string): Promise<Uint8Array> {

@@ -4,14 +4,19 @@ import { parseEvent } from "../domain/event.ts";
 import { enrich, type Enrichment } from "../domain/enrichment.ts";
 import { parseJson } from "../domain/json.ts";
 import { type EventQueue, QueueUnavailable } from "../queue/queue.ts";
+import { Deadlines } from "../runtime/deadlines.ts";
 import type { Log } from "../runtime/log.ts";
 import { error, json, unavailable } from "../server/answers.ts";
 import { BODY_BYTES_MAX, BODY_DEADLINE_MS, readBody } from "../server/body.ts";
 
-export class HttpSource {
+/** Never aborted: a body has its deadline and no other end. */
+const NO_SIGNAL = new AbortController().signal;
+
+export class HttpSource implements Disposable {
   readonly #queue: Pick<EventQueue, "enqueue">;
   readonly #enrichment: Enrichment;
   readonly #log: Log;
+  readonly #deadlines = new Deadlines(BODY_DEADLINE_MS);
 
   constructor(queue: Pick<EventQueue, "enqueue">, enrichment: Enrichment, log: Log) {
     this.#queue = queue;
@@ -24,7 +29,7 @@ export class HttpSource {
     if (!isJsonOrUnnamed(request.headers.get("content-type"))) {
       return error(415, "Content-Type must be application/json.");
     }
-    const body = await readBody(request);
+    const body = await readBody(request, this.#deadlines.signal(NO_SIGNAL));
     switch (body.kind) {
       case "too_large":
         return error(413, `The body must not be larger than ${BODY_BYTES_MAX} bytes.`, {
@@ -39,6 +44,10 @@ export class HttpSource {
       case "text":
         return await this.#accept(body.text);
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.#deadlines[Symbol.dispose]();
   }
 
   async #accept(text: string): Promise<Response> {

@@ -19,11 +19,19 @@ function refusalOf(open: () => Disposable): StartupFailure {
   assert.fail("it was opened");
 }
 
-Deno.test("openDatabase() sets WAL and full synchronisation", () => {
+Deno.test("openDatabase() uses WAL, a private file, and the log that sync() makes durable is the one SQLite writes", async () => {
   using folder = new TempFolder();
-  using database = openDatabase(folder.file("a.db3"));
+  const path = folder.file("a.db3");
+  using database = openDatabase(path);
   assert.equal(database.db.prepare("PRAGMA journal_mode").get()?.journal_mode, "wal");
-  assert.equal(database.db.prepare("PRAGMA synchronous").get()?.synchronous, 2);
+  assert.equal((Deno.statSync(path).mode ?? 0) & 0o077, 0);
+  assert.equal((Deno.statSync(`${path}-wal`).mode ?? 0) & 0o077, 0);
+  const before = Deno.statSync(`${path}-wal`);
+  database.db.exec("INSERT INTO ilagent VALUES ('k', 'v', 'then')");
+  await database.sync();
+  const after = Deno.statSync(`${path}-wal`);
+  assert.equal(after.ino, before.ino);
+  assert.ok(after.size > before.size);
 });
 
 Deno.test("openDatabase() refuses a file that is no database and leaves it untouched", () => {
@@ -98,7 +106,7 @@ Deno.test("openForCommand() creates nothing and refuses a file the agent has nev
   assert.match(refusalOf(() => openForCommand(path)).message, /start the daemon once/);
 });
 
-Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", () => {
+Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", async () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
   {
@@ -122,7 +130,7 @@ Deno.test("openDatabase() takes over a file of the Rust agent: its rows are clai
       event_type: "RESOLVE",
     });
   }
-  using queue = SqliteQueue.open(path, new FakeClock());
+  await using queue = SqliteQueue.open(path, new FakeClock());
   assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 0 });
   const claimed = [queue.claim(() => false), queue.claim(() => false), queue.claim(() => false)];
   assert.deepEqual(claimed.map((one) => one?.event.summary), ["first", "keyless", undefined]);
@@ -131,7 +139,7 @@ Deno.test("openDatabase() takes over a file of the Rust agent: its rows are clai
   assert.equal(claimed[1]?.event.eventType, "RESOLVE");
 });
 
-Deno.test("openDatabase() takes over a file from before the Rust agent's own migrations", () => {
+Deno.test("openDatabase() takes over a file from before the Rust agent's own migrations", async () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
   {
@@ -144,7 +152,7 @@ Deno.test("openDatabase() takes over a file from before the Rust agent's own mig
       INSERT INTO event_items (id, api_key, event_type, incident_key, summary, created_at)
         VALUES ('1', 'K', 'ALERT', 'lane', 'old', 'then')`);
   }
-  using queue = SqliteQueue.open(path, new FakeClock());
+  await using queue = SqliteQueue.open(path, new FakeClock());
   assert.equal(queue.claim(() => false)?.event.integrationKey, "K");
 });
 
@@ -153,7 +161,7 @@ Deno.test("a file we have used still takes and gives the Rust agent's rows by it
   const path = folder.file("a.db3");
   const clock = new FakeClock();
   {
-    using queue = SqliteQueue.open(path, clock);
+    await using queue = SqliteQueue.open(path, clock);
     const { anEvent } = await import("../support/events.ts");
     await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours", labels: { a: "b" } }), null);
     await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours, behind" }), null);
@@ -171,7 +179,7 @@ Deno.test("a file we have used still takes and gives the Rust agent's rows by it
     rust.prepare("DELETE FROM event_items WHERE summary = 'ours'").run();
     rust.prepare("INSERT INTO mqtt_queue (id, topic, payload) VALUES ('m', 't', 'p')").run();
   }
-  using queue = SqliteQueue.open(path, clock);
+  await using queue = SqliteQueue.open(path, clock);
   const head = queue.claim(() => false);
   assert.equal(head?.event.summary, "ours, behind");
   assert.ok(head);

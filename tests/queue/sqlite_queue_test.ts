@@ -12,8 +12,8 @@ const DELIVERED: Settlement = { kind: "delivered" };
 const nobody = () => false;
 
 function opened():
-  & { queue: SqliteQueue; clock: FakeClock; path: string; reopen(): SqliteQueue }
-  & Disposable {
+  & { queue: SqliteQueue; clock: FakeClock; path: string; reopen(): Promise<SqliteQueue> }
+  & AsyncDisposable {
   const folder = new TempFolder();
   const clock = new FakeClock();
   const path = folder.file("ilagent.db3");
@@ -22,12 +22,12 @@ function opened():
     queue,
     clock,
     path,
-    reopen() {
-      queue[Symbol.dispose]();
+    async reopen() {
+      await queue[Symbol.asyncDispose]();
       return queue = SqliteQueue.open(path, clock);
     },
-    [Symbol.dispose]() {
-      queue[Symbol.dispose]();
+    async [Symbol.asyncDispose]() {
+      await queue[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
     },
   };
@@ -46,7 +46,7 @@ function holds(queue: SqliteQueue): void {
 }
 
 Deno.test("SqliteQueue keeps every field of an event across a restart", async () => {
-  using opening = opened();
+  await using opening = opened();
   const event = anEvent({
     alertKey: "db-1",
     details: "d",
@@ -60,14 +60,14 @@ Deno.test("SqliteQueue keeps every field of an event across a restart", async ()
     services: [{ id: 5 }, { alias: "db" }],
   });
   await opening.queue.enqueue(event, "/v1/events/mqtt/k");
-  const claimed = opening.reopen().claim(nobody);
+  const claimed = (await opening.reopen()).claim(nobody);
   assert.deepEqual(claimed?.event, event);
   assert.equal(claimed?.apiPath, "/v1/events/mqtt/k");
   assert.equal(claimed?.attempts, 0);
 });
 
 Deno.test("SqliteQueue.enqueue() resolves only after another connection can see the row", async () => {
-  using opening = opened();
+  await using opening = opened();
   using reader = new DatabaseSync(opening.path, { readOnly: true });
   const stored = opening.queue.enqueue(anEvent(), null);
   assert.equal(reader.prepare("SELECT count(*) AS n FROM event_items").get()?.n, 0);
@@ -76,7 +76,7 @@ Deno.test("SqliteQueue.enqueue() resolves only after another connection can see 
 });
 
 Deno.test("SqliteQueue.claim() hands out the next event of a lane only after the one before is settled", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   for (const summary of ["1", "2", "3"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
   for (const summary of ["1", "2", "3"]) {
@@ -91,7 +91,7 @@ Deno.test("SqliteQueue.claim() hands out the next event of a lane only after the
 });
 
 Deno.test("SqliteQueue.claim() keeps lanes of the same alert key under different integration keys apart", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ alertKey: "lane", integrationKey: "a", summary: "a" }), null);
   await queue.enqueue(anEvent({ alertKey: "lane", integrationKey: "b", summary: "b" }), null);
@@ -99,7 +99,7 @@ Deno.test("SqliteQueue.claim() keeps lanes of the same alert key under different
 });
 
 Deno.test("SqliteQueue.claim() hands out events without an alert key all at once, oldest first", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   const order = Array.from({ length: 2_000 }, (_, i) => `${i}`);
   await Promise.all(order.map((summary) => queue.enqueue(anEvent({ summary }), null)));
@@ -108,18 +108,18 @@ Deno.test("SqliteQueue.claim() hands out events without an alert key all at once
 });
 
 Deno.test("SqliteQueue.claim() takes turns between integration keys", async () => {
-  using opening = opened();
+  await using opening = opened();
   for (let i = 0; i < 1_000; i++) {
     void opening.queue.enqueue(anEvent({ integrationKey: "flood", summary: "flood" }), null);
   }
   await opening.queue.enqueue(anEvent({ integrationKey: "quiet", summary: "quiet" }), null);
-  const order = summaries(opening.reopen());
+  const order = summaries(await opening.reopen());
   assert.equal(order.length, 1_001);
   assert.ok(order.indexOf("quiet") < 300, `quiet came ${order.indexOf("quiet")}th`);
 });
 
 Deno.test("SqliteQueue.claim() skips paused integration keys until the file is read again", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ integrationKey: "paused", summary: "p" }), null);
   await queue.enqueue(anEvent({ integrationKey: "free", summary: "f" }), null);
@@ -130,7 +130,7 @@ Deno.test("SqliteQueue.claim() skips paused integration keys until the file is r
 });
 
 Deno.test("SqliteQueue.release() gives an event back as it was", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ summary: "x" }), null);
   const claimed = queue.claim(nobody);
@@ -140,7 +140,7 @@ Deno.test("SqliteQueue.release() gives an event back as it was", async () => {
 });
 
 Deno.test("SqliteQueue.settle() of a failed attempt holds its lane back until the retry is due, across a restart", async () => {
-  using opening = opened();
+  await using opening = opened();
   let queue = opening.queue;
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "1" }), null);
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);
@@ -151,7 +151,7 @@ Deno.test("SqliteQueue.settle() of a failed attempt holds its lane back until th
   assert.equal(queue.nextDueAt(), nextAttemptAt);
   queue.rescan();
   assert.equal(queue.claim(nobody), null);
-  queue = opening.reopen();
+  queue = await opening.reopen();
   assert.equal(queue.nextDueAt(), nextAttemptAt);
   assert.equal(queue.claim(nobody), null);
   await opening.clock.advance(5_000);
@@ -162,7 +162,7 @@ Deno.test("SqliteQueue.settle() of a failed attempt holds its lane back until th
 });
 
 Deno.test("SqliteQueue.claim() gives new events at least half of the places beside due retries", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue, clock } = opening;
   for (let i = 0; i < 300; i++) void queue.enqueue(anEvent({ summary: "retry" }), null);
   await queue.enqueue(anEvent({ summary: "retry" }), null);
@@ -176,12 +176,12 @@ Deno.test("SqliteQueue.claim() gives new events at least half of the places besi
   for (let i = 0; i < 300; i++) void queue.enqueue(anEvent({ summary: "new" }), null);
   await queue.enqueue(anEvent({ summary: "new" }), null);
   await clock.advance(10);
-  const first = summaries(opening.reopen()).slice(0, 128);
-  assert.equal(first.filter((summary) => summary === "new").length, 64);
+  const first = summaries(await opening.reopen()).slice(0, 256);
+  assert.equal(first.filter((summary) => summary === "new").length, 128);
 });
 
 Deno.test("SqliteQueue.settle() moves a rejected event to the dead letters and lets its lane go on", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "1", customDetails: { n: 1 } }), null);
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);
@@ -209,7 +209,7 @@ Deno.test("SqliteQueue.settle() moves a rejected event to the dead letters and l
 });
 
 Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not failed, then rotates over all lanes", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue, clock } = opening;
   for (const integrationKey of ["a", "b"]) {
     for (const n of [1, 2]) {
@@ -236,7 +236,7 @@ Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not fail
 });
 
 Deno.test("SqliteQueue.claimProbe() never hands out an event that is already being sent", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ summary: "only" }), null);
   assert.ok(queue.claim(nobody));
@@ -245,7 +245,7 @@ Deno.test("SqliteQueue.claimProbe() never hands out an event that is already bei
 });
 
 Deno.test("SqliteQueue.enqueue() refuses and stores nothing while the disk takes no writes; settling is kept until it does", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ summary: "first" }), null);
   const head = queue.claim(nobody);
@@ -269,7 +269,7 @@ Deno.test("SqliteQueue.enqueue() refuses and stores nothing while the disk takes
 });
 
 Deno.test("SqliteQueue.settle() tries again until the disk takes it, and the lane stays claimed", async () => {
-  using opening = opened();
+  await using opening = opened();
   const { queue } = opening;
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "1" }), null);
   await queue.enqueue(anEvent({ alertKey: "lane", summary: "2" }), null);

@@ -41,7 +41,10 @@ async function running(config: Partial<ServerConfig> = {}): Promise<Running> {
     server,
     stored,
     state,
-    [Symbol.asyncDispose]: () => server.close(),
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      source[Symbol.dispose]();
+    },
   };
 }
 

@@ -29,11 +29,11 @@ export class FakeClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Moves time on, firing what falls due in its order; `settle` runs before each step and after the last. */
-  async advance(ms: number, settle: () => Promise<void> = turns): Promise<void> {
+  /** Moves time on, firing what falls due in its order; before each step what is under way comes to rest. */
+  async advance(ms: number, isAtRest: () => boolean = () => true): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
-      await settle();
+      await rest(isAtRest);
       const next = [...this.#timers].filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
       if (next === undefined) break;
       this.#timers.delete(next);
@@ -44,7 +44,11 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets pending messages, promises and commits happen. */
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+/** A message, a promise and what they set going take a few turns. */
+const QUIET_TURNS = 4;
+
+async function rest(isAtRest: () => boolean): Promise<void> {
+  for (let quiet = 0; quiet < QUIET_TURNS; quiet = isAtRest() ? quiet + 1 : 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
