@@ -4,6 +4,6 @@ if (self.name === "agent") {
   const { serveJob } = await import("./src/jail/worker.ts");
   serveJob(self as unknown as Parameters<typeof serveJob>[0]);
 } else {
-  const { run } = await import("./src/commands/run.ts");
-  Deno.exit(await run(Deno.args));
+  const { runOrReport } = await import("./src/commands/run.ts");
+  Deno.exit(await runOrReport(Deno.args));
 }

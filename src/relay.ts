@@ -32,6 +32,9 @@ export interface RelayDeps {
   log: Log;
 }
 
+/** A ping in hand at the shutdown gets its answer, as every request does. */
+const NO_SIGNAL = new AbortController().signal;
+
 /** Pings in flight on behalf of others; beyond it a sender is told to come back. */
 const PROXIED_PINGS_MAX = 32;
 
@@ -52,7 +55,7 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   const events = stack.use(new HttpSource(queue, config.enrichment, log));
   const server = config.server === null ? null : new HttpServer(
     config.server,
-    routesOf(events, ilert, () => readinessOf(queue), log, stop),
+    routesOf(events, ilert, () => readinessOf(queue), log),
     log,
   );
 
@@ -79,7 +82,6 @@ function routesOf(
   ilert: IlertApi,
   readiness: () => Readiness,
   log: Log,
-  stop: AbortSignal,
 ): Routes {
   let pings = 0;
   return {
@@ -88,7 +90,7 @@ function routesOf(
     async heartbeat(key) {
       if (pings >= PROXIED_PINGS_MAX) return error(500, "Too many heartbeats are under way.");
       pings++;
-      const result = await ilert.ping(key, stop).finally(() => pings--);
+      const result = await ilert.ping(key, NO_SIGNAL).finally(() => pings--);
       if (result.ok) return json(202, {});
       log.warn("Heartbeat {key} could not be proxied: {reason}", {
         key: redactKey(key),

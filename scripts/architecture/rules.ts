@@ -45,6 +45,7 @@ export const ARROWS: readonly Arrow[] = [
   { from: "src/queue/queue.ts", may: ["src/domain/"] },
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
+  { from: "src/ilert/heartbeat_keys.ts", may: [] },
   { from: "src/queue/", may: [...CORE, "src/queue/", "src/clients/"] },
   {
     from: "src/sources/",
@@ -115,6 +116,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/queue/database_files.ts",
+      "src/ilert/heartbeat_keys.ts",
     ],
     mayType: ["src/relay.ts", "src/edge.ts"],
   },

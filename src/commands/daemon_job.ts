@@ -12,10 +12,12 @@ export interface RelayJob {
   warnings: string[];
 }
 
-export async function runDaemon(job: RelayJob, stop: AbortSignal): Promise<number> {
+/** `onOpening` is called right before the database is opened, which may block for long. */
+export async function runDaemon(job: RelayJob, stop: AbortSignal, onOpening: () => void): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
+  onOpening();
   await runRelay(job.config, { clock: systemClock, random: Math.random, log }, stop);
   return 0;
 }

@@ -20,11 +20,11 @@ export async function sendEvent(job: SendEventJob, stop: AbortSignal): Promise<n
       switch (outcome.kind) {
         case "delivered":
           printLine(`Event accepted by ilert, correlation id ${outcome.correlationId ?? "not given"}`);
-          return { exitCode: 0, reason: "", notBefore: null };
+          return { exitCode: 0, reason: "", retryAfterMs: null };
         case "rejected":
-          return { exitCode: 1, reason: withBody(outcome.reason, outcome.responseBody), notBefore: null };
+          return { exitCode: 1, reason: withBody(outcome.reason, outcome.responseBody), retryAfterMs: null };
         case "retry":
-          return { exitCode: null, reason: outcome.reason, notBefore: outcome.notBefore };
+          return { exitCode: null, reason: outcome.reason, retryAfterMs: outcome.retryAfterMs };
       }
     },
     stop,

@@ -16,10 +16,12 @@ export async function sendHeartbeat(job: SendHeartbeatJob, stop: AbortSignal): P
   return await attemptUntilDone(
     async (signal) => {
       const result = await ilert.ping(job.key, signal);
-      if (!result.ok) return { exitCode: result.isFinal ? 1 : null, reason: result.reason, notBefore: null };
+      if (!result.ok) {
+        return { exitCode: result.isFinal ? 1 : null, reason: result.reason, retryAfterMs: null };
+      }
       const correlation = result.correlationId === null ? "" : `, correlation id ${result.correlationId}`;
       printLine(`Heartbeat accepted by ilert${correlation}`);
-      return { exitCode: 0, reason: "", notBefore: null };
+      return { exitCode: 0, reason: "", retryAfterMs: null };
     },
     stop,
     (reason) => reportLine(`the heartbeat was not accepted: ${reason}`),

@@ -11,11 +11,13 @@ import { readSettings, type Settings } from "../config/settings.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
+  eventPermissions,
+  heartbeatPermissions,
   type Permissions,
   relayPermissions,
-  senderPermissions,
 } from "../jail/permissions.ts";
 import { runJailed } from "../jail/supervisor.ts";
+import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
 import { showPermissions } from "./permissions.ts";
@@ -27,8 +29,17 @@ const surroundings: Surroundings = {
   readFile: (path) => Deno.readTextFileSync(path),
 };
 
-/** Answers with the exit code: 0 success, 1 runtime failure, 2 usage or configuration. */
-export async function run(args: readonly string[]): Promise<number> {
+/** Answers with the exit code: 0 success, 1 runtime failure, 2 usage or configuration. Never throws. */
+export async function runOrReport(args: readonly string[]): Promise<number> {
+  try {
+    return await run(args);
+  } catch (error) {
+    reportLine(`unexpected: ${failureOf(error)}`);
+    return 1;
+  }
+}
+
+async function run(args: readonly string[]): Promise<number> {
   const settings = await readSettings(args, surroundings);
   switch (settings.kind) {
     case "version":
@@ -65,8 +76,11 @@ async function runCommand({ command, values, secretsInFlags }: Settings & { kind
       return await runInJail(job, relayPermissions(config));
     }
     case "event":
-    case "heartbeat":
-      return await runInJail(sendingJob(command, values), senderPermissions(hostsOf(values)));
+      return await runInJail(eventJob(values), eventPermissions(hostsOf(values)));
+    case "heartbeat": {
+      const job = { kind: "heartbeat" as const, key: integrationKeyOf(values), ...hostsOf(values) };
+      return await runInJail(job, heartbeatPermissions(job, job.key));
+    }
     case "audit": {
       const file = realPath(values.file);
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
@@ -74,7 +88,7 @@ async function runCommand({ command, values, secretsInFlags }: Settings & { kind
   }
 }
 
-/** Through symbolic links, so that two agents on one file see each other's lock whatever name they use. */
+/** Absolute, and through symbolic links, so that two agents on one file see each other's lock whatever name they use. */
 function realPath(file: string): string {
   try {
     return Deno.realPathSync(file);
@@ -90,11 +104,13 @@ async function runInJail(job: Job, permissions: Permissions): Promise<number> {
   return exitCode;
 }
 
-function sendingJob(command: "event" | "heartbeat", values: FlagValues): Job {
-  // Required flags: the settings were refused without them.
-  const key = values.integration_key ?? "";
-  if (command === "heartbeat") return { kind: "heartbeat", key, ...hostsOf(values) };
-  return { kind: "event", event: eventOf(values, key), ...hostsOf(values) };
+function eventJob(values: FlagValues): Job {
+  return { kind: "event", event: eventOf(values, integrationKeyOf(values)), ...hostsOf(values) };
+}
+
+/** A required flag: the settings were refused without it. */
+function integrationKeyOf(values: FlagValues): string {
+  return values.integration_key ?? "";
 }
 
 function eventOf(values: FlagValues, integrationKey: string): AlertEvent {

@@ -1,13 +1,12 @@
 /** The daemon's configuration, and the rules that concern several flags at once. */
 
-import { resolve } from "node:path";
 import type { Enrichment } from "../domain/enrichment.ts";
 import { NO_ENRICHMENT } from "../domain/enrichment.ts";
 import type { RelayConfig } from "../relay.ts";
 import type { LogConfig } from "../runtime/log.ts";
 import { type Flag, flagEntries, type FlagValues } from "./flags.ts";
 
-/** A complete configuration, or every problem as a line. */
+/** A complete configuration, or every problem as a line. `values.file` must be absolute. */
 export function relayConfig(values: FlagValues): RelayConfig | { problems: string[] } {
   if (values.port === undefined && values.heartbeat === undefined) {
     return {
@@ -17,7 +16,7 @@ export function relayConfig(values: FlagValues): RelayConfig | { problems: strin
     };
   }
   return {
-    file: resolve(values.file),
+    file: values.file,
     server: values.port === undefined ? null : {
       hostname: values.host,
       port: values.port,

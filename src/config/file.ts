@@ -16,8 +16,9 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
   }
   // Loaded only here: most starts have no file, and the parser costs start time.
   const { parseDocument } = await import("yaml");
-  const document = parseDocument(content, { prettyErrors: true });
-  const [error] = document.errors;
+  // The failsafe schema leaves every value the text it is: a token of digits stays as it was written.
+  const document = parseDocument(content, { prettyErrors: true, schema: "failsafe" });
+  const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) {
     source.problems.push(
       `--config: ${path} is not valid YAML: ${error.message.split("\n")[0]?.replace(/:$/, "")}`,
@@ -32,7 +33,7 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
     source.problems.push(`--config: ${path} is not valid YAML: ${failureOf(error)}`);
     return source;
   }
-  if (settings === null) return source;
+  if (settings === null || settings === "") return source;
   if (typeof settings !== "object" || Array.isArray(settings)) {
     source.problems.push(`--config: ${path} must hold settings such as 'port: 8977', one a line`);
     return source;
@@ -47,6 +48,9 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
       continue;
     }
     const given = textsOf(flags[name], value, `${key} in ${path}`);
+    if (source.given.has(name)) {
+      source.problems.push(`--config: '${key}' stands twice in ${path}, in two spellings`);
+    }
     if (typeof given === "string") source.problems.push(given);
     else if (given !== null) source.given.set(name, given);
   }
@@ -55,17 +59,15 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
 
 /** The setting as text, null where the file leaves it empty, or the problem as a sentence. */
 function textsOf(flag: Flag, value: unknown, origin: string): Given | string | null {
-  if (value === null) return null;
-  if (isScalar(value)) return { origin, texts: [String(value)] };
+  if (value === null || value === "") return null;
+  if (typeof value === "string") return { origin, texts: [value] };
   if (!flag.repeatable) return `${origin}: must be a single value`;
-  if (Array.isArray(value) && value.every(isScalar)) return { origin, texts: value.map(String) };
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
+    return { origin, texts: value };
+  }
   const entries = typeof value === "object" && !Array.isArray(value) ? Object.entries(value) : [];
-  if (entries.length > 0 && entries.every(([, item]) => isScalar(item))) {
+  if (entries.length > 0 && entries.every(([, item]) => typeof item === "string")) {
     return { origin, texts: entries.map(([name, item]) => `${name}=${item}`) };
   }
   return `${origin}: must be a list such as [a, b], or name: value lines`;
-}
-
-function isScalar(value: unknown): value is string | number | boolean {
-  return ["string", "number", "boolean"].includes(typeof value);
 }

@@ -84,6 +84,7 @@ export function httpUrl(value: string): string {
 /** Scheme, host, port and an optional base path; no trailing slash. */
 export function httpHost(value: string): string {
   const url = new URL(httpUrl(value));
+  if (!isHostName(url.hostname)) throw new BadValue("must name a host, such as https://api.ilert.com");
   if (url.search !== "" || url.hash !== "") throw new BadValue("must have no query and no fragment");
   if (url.username !== "" || url.password !== "") {
     throw new BadValue("must not carry a user name or password");
@@ -94,10 +95,8 @@ export function httpHost(value: string): string {
 /** An address to listen on: the host part of a socket address. */
 export function listenHost(value: string): string {
   const host = value.replace(/^\[(.*)\]$/, "$1");
-  if (!/^[A-Za-z0-9.:_%-]+$/.test(host)) {
-    throw new BadValue("must be a host name or an IP address, without a port");
-  }
-  return host;
+  if (isHostName(host.includes(":") ? `[${host}]` : host)) return host;
+  throw new BadValue("must be a host name or an IP address, without a port");
 }
 
 /** `name=value`, split at the first `=`. */
@@ -127,6 +126,14 @@ export function key(value: string): string {
   const trimmed = secret(value);
   if (/[\s/?#]/.test(trimmed)) throw new BadValue("must be a key without spaces or any of / ? #");
   return trimmed;
+}
+
+/** A name of dot-separated labels, an IPv4 address, or an IPv6 address in brackets: what a permission can name. */
+function isHostName(host: string): boolean {
+  if (host.startsWith("[")) return URL.canParse(`http://${host}/`);
+  return /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/.test(
+    host,
+  );
 }
 
 function inWords(choices: readonly string[]): string {

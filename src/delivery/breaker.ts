@@ -22,7 +22,7 @@ export class Breaker {
     return this.#open !== null;
   }
 
-  /** ms since the epoch; null while closed. */
+  /** When it opened, by the monotonic clock as all times here; null while closed. */
   get openSince(): number | null {
     return this.#open?.since ?? null;
   }
@@ -32,7 +32,7 @@ export class Breaker {
     return this.#open?.failedKeys ?? new Set();
   }
 
-  /** When the next probe may leave, in ms since the epoch; null while closed or while one is in flight. */
+  /** When the next probe may leave; null while closed or while one is in flight. */
   get nextProbeAt(): number | null {
     return this.#open === null || this.#open.probing ? null : this.#open.nextProbeAt;
   }
@@ -57,11 +57,6 @@ export class Breaker {
     }
     if (isProbe && this.#open !== null) this.#reschedule(PROBE_INTERVAL_MS.unreachable, now);
     return null;
-  }
-
-  /** The probe came to nothing that says anything about the API, such as a shutdown. */
-  abandonProbe(now: number): void {
-    if (this.#open !== null) this.#reschedule(0, now);
   }
 
   #succeed(): "closed" | null {

@@ -26,6 +26,8 @@ export interface EventReceiver {
 export interface WakingQueue extends EventQueue {
   onAvailable(callback: () => void): void;
   rescan(): void;
+  /** Moves all retries by a span of time. */
+  postpone(byMs: number): void;
 }
 
 export interface DeliveryConfig {
@@ -51,6 +53,9 @@ const STARTS_PER_TURN = 2;
 /** The first pause of an integration key where a 429 gives no Retry-After. */
 const PAUSE_BASE_MS = 1_000;
 
+/** Clocks that are kept by NTP creep by far less between two looks. */
+const CLOCK_JUMP_MIN_MS = 2_000;
+
 /** For settling what the end of the shutdown time-out cut off. */
 const SETTLE_GRACE_MS = 1_000;
 
@@ -68,6 +73,8 @@ export class DeliveryLoop {
   #stopping = false;
   #cancelTimer: () => void = () => {};
   #timerAt: number | null = null;
+  /** Wall clock minus monotonic clock. */
+  #clockOffset: number;
   #idle: (() => void) | null = null;
 
   constructor(queue: WakingQueue, ilert: EventReceiver, config: DeliveryConfig, deps: DeliveryDeps) {
@@ -81,6 +88,7 @@ export class DeliveryLoop {
     });
     this.#policy = { baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, retriesMax: config.retriesMax };
     this.#deps = deps;
+    this.#clockOffset = deps.clock.now() - deps.clock.monotonic();
   }
 
   /** Starts with what is already queued. */
@@ -92,7 +100,7 @@ export class DeliveryLoop {
   get state(): { inFlight: number; pausedKeys: number; outageSince: number | null } {
     return {
       inFlight: this.#inFlight,
-      pausedKeys: this.#pauses.pausedCount(this.#deps.clock.now()),
+      pausedKeys: this.#pauses.pausedCount(this.#deps.clock.monotonic()),
       outageSince: this.#breaker.openSince,
     };
   }
@@ -116,12 +124,14 @@ export class DeliveryLoop {
 
   /** Sends all that may be sent now. */
   #pump(): void {
-    const { clock } = this.#deps;
-    const isPaused = (key: string) => this.#pauses.isPaused(key, clock.now());
+    const now = this.#deps.clock.monotonic();
+    this.#followClock();
+    if (this.#pauses.ended(now)) this.#queue.rescan();
+    const isPaused = (key: string) => this.#pauses.isPaused(key, now);
     for (let started = 0; !this.#stopping && this.#inFlight < this.#concurrency; started++) {
       if (started === STARTS_PER_TURN) return this.#nextTurn.request();
       const isProbe = this.#breaker.isOpen;
-      const next = isProbe ? this.#nextProbe(isPaused) : this.#queue.claim(isPaused);
+      const next = isProbe ? this.#nextProbe(isPaused, now) : this.#queue.claim(isPaused);
       if (next === null) break;
       this.#pauses.departed(next.event.integrationKey, next.id);
       this.#inFlight++;
@@ -130,9 +140,20 @@ export class DeliveryLoop {
     this.#armTimer();
   }
 
-  #nextProbe(isPaused: (key: string) => boolean): QueuedEvent | null {
+  /** Retries wait for a span of time, but a file can only keep the hour: when that is set anew, they move with it. */
+  #followClock(): void {
+    const { clock, log } = this.#deps;
+    const offset = clock.now() - clock.monotonic();
+    const jump = Math.round(offset - this.#clockOffset);
+    if (Math.abs(jump) < CLOCK_JUMP_MIN_MS) return;
+    this.#clockOffset = offset;
+    log.warn("The clock was set by {seconds} s; retries move with it", { seconds: jump / 1000 });
+    this.#queue.postpone(jump);
+  }
+
+  #nextProbe(isPaused: (key: string) => boolean, now: number): QueuedEvent | null {
     const at = this.#breaker.nextProbeAt;
-    if (at === null || this.#deps.clock.now() < at) return null;
+    if (at === null || now < at) return null;
     const probe = this.#queue.claimProbe(isPaused, this.#breaker.failedKeys);
     if (probe !== null) this.#breaker.startProbe();
     return probe;
@@ -145,9 +166,7 @@ export class DeliveryLoop {
       log.debug(message, { id: queued.id, attempt: queued.attempts + 1 });
     }
     const outcome = await this.#send(queued);
-    const settlement = outcome === null
-      ? this.#abandon(queued, isProbe)
-      : this.#decide(queued, outcome, isProbe);
+    const settlement = outcome === null ? null : this.#decide(queued, outcome, isProbe);
     if (settlement === null) this.#queue.release(queued);
     else await this.#queue.settle(queued, settlement);
     this.#inFlight--;
@@ -155,7 +174,7 @@ export class DeliveryLoop {
     this.#nextTurn.request();
   }
 
-  /** Null where the shutdown cut it off: whether ilert took it is unknown, so it stays queued. */
+  /** Null where the end of the shutdown cut it off: whether ilert took it is unknown, so it stays queued. */
   async #send(queued: QueuedEvent): Promise<Outcome | null> {
     const { signal } = this.#abort;
     try {
@@ -164,15 +183,8 @@ export class DeliveryLoop {
     } catch (error) {
       const reason = failureOf(error);
       this.#deps.log.error("Event {id} could not be sent: {reason}", { id: queued.id, reason });
-      return { kind: "retry", cause: "timed_out", status: null, reason, notBefore: null };
+      return { kind: "retry", cause: "timed_out", status: null, reason, retryAfterMs: null };
     }
-  }
-
-  /** A shutdown cut it off, which says nothing about ilert. */
-  #abandon(queued: QueuedEvent, isProbe: boolean): null {
-    this.#pauses.answered(queued.event.integrationKey, queued.id, false);
-    if (isProbe) this.#breaker.abandonProbe(this.#deps.clock.now());
-    return null;
   }
 
   /** Null gives the event back uncounted. */
@@ -182,7 +194,7 @@ export class DeliveryLoop {
     const wasOpen = this.#breaker.isOpen;
     const isThrottled = outcome.kind === "retry" && outcome.cause === "throttled";
     if (!isThrottled && this.#pauses.answered(key, queued.id, outcome.kind !== "retry")) this.#queue.rescan();
-    const change = this.#breaker.record(outcome, key, isProbe, clock.now());
+    const change = this.#breaker.record(outcome, key, isProbe, clock.monotonic());
     if (change !== null) this.#tellChange(change, outcome);
     switch (outcome.kind) {
       case "delivered":
@@ -206,12 +218,13 @@ export class DeliveryLoop {
     const { clock, log, random } = this.#deps;
     const key = queued.event.integrationKey;
     const now = clock.now();
-    let { notBefore } = outcome;
+    let waitMs = outcome.retryAfterMs ?? 0;
     if (outcome.cause === "throttled") {
-      const { until, isFirst } = this.#pauses.paused(key, queued.id, notBefore, now, random);
+      const asked = outcome.retryAfterMs;
+      const { pauseMs, isFirst } = this.#pauses.paused(key, queued.id, asked, clock.monotonic(), random);
       // One answer tells that the key is limited; the others were on their way and had no chance.
       if (!isFirst) return null;
-      notBefore = until;
+      waitMs = pauseMs;
     }
     if (isUncounted) return null;
     const attempts = queued.attempts + 1;
@@ -219,7 +232,7 @@ export class DeliveryLoop {
     if (dueAt === null) {
       return this.#dead(queued, attempts, outcome.status, `gave up: ${outcome.reason}`, null);
     }
-    const at = Math.max(dueAt, notBefore ?? 0);
+    const at = Math.max(dueAt, now + waitMs);
     log.info("Event {id} of {key} failed ({reason}); attempt {attempt} in {seconds} s", {
       id: queued.id,
       key: redactKey(key),
@@ -260,11 +273,13 @@ export class DeliveryLoop {
   /** One timer for whatever comes first: a probe, a due retry, the end of a pause. */
   #armTimer(): void {
     if (this.#stopping) return;
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.monotonic();
     const { isOpen, nextProbeAt } = this.#breaker;
     // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.
     const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;
-    const at = earliest(isOpen ? probeAt : this.#queue.nextDueAt(), this.#pauses.nextEnd(now));
+    const dueAt = this.#queue.nextDueAt();
+    const retryAt = dueAt === null ? null : dueAt - this.#clockOffset;
+    const at = earliest(isOpen ? probeAt : retryAt, this.#pauses.nextEnd());
     if (at === this.#timerAt) return;
     this.#cancelTimer();
     this.#timerAt = at;

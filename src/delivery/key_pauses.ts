@@ -12,8 +12,10 @@
 import { backoffBoundMs } from "../domain/retry_policy.ts";
 
 interface Limit {
-  /** End of the pause, in ms since the epoch. */
+  /** End of the pause, by the monotonic clock. */
   until: number;
+  /** Whether `ended()` has told of it. */
+  isOver: boolean;
   /** Pauses without a success in between. */
   strikes: number;
   /** How many may be in flight once the pause is over. */
@@ -52,29 +54,30 @@ export class KeyPauses {
   }
 
   /**
-   * A 429 arrived. `until` is when the pause ends, longer each time where no Retry-After says it. `isFirst` tells the
-   * answer that began the pause from those to events that were already on their way.
+   * A 429 arrived: the key pauses for `retryAfterMs`, else longer each time. `isFirst` tells the answer that began the
+   * pause from those to events that were already on their way. All times are of the monotonic clock.
    */
   paused(
     key: string,
     eventId: string,
-    notBefore: number | null,
+    retryAfterMs: number | null,
     now: number,
     random: () => number,
-  ): { until: number; isFirst: boolean } {
-    const limit = this.#limits.get(key) ?? { until: now, strikes: 0, width: 1, inFlight: new Set<string>() };
+  ): { pauseMs: number; isFirst: boolean } {
+    const fresh = { until: now, isOver: true, strikes: 0, width: 1, inFlight: new Set<string>() };
+    const limit = this.#limits.get(key) ?? fresh;
     this.#limits.set(key, limit);
     limit.inFlight.delete(eventId);
     const isFirst = now >= limit.until;
     if (isFirst) {
       const bound = backoffBoundMs(++limit.strikes, this.#config);
-      limit.until = now + Math.round((0.5 + random() / 2) * bound);
-      if (notBefore !== null) limit.until = notBefore;
-    } else if (notBefore !== null) {
-      limit.until = Math.max(limit.until, notBefore);
+      limit.until = now + (retryAfterMs ?? Math.round((0.5 + random() / 2) * bound));
+    } else if (retryAfterMs !== null) {
+      limit.until = Math.max(limit.until, now + retryAfterMs);
     }
+    limit.isOver = false;
     limit.width = 1;
-    return { until: limit.until, isFirst };
+    return { pauseMs: limit.until - now, isFirst };
   }
 
   /** Any other answer, or none. True where it lets more of this key leave. */
@@ -89,11 +92,22 @@ export class KeyPauses {
     return true;
   }
 
-  /** When the next pause ends, in ms since the epoch; null where none is waited for. */
-  nextEnd(now: number): number | null {
+  /** Whether a pause has ended since this was last asked: its key's events can be claimed again. */
+  ended(now: number): boolean {
+    let any = false;
+    for (const limit of this.#limits.values()) {
+      if (limit.isOver || now < limit.until) continue;
+      limit.isOver = true;
+      any = true;
+    }
+    return any;
+  }
+
+  /** When the next pause ends; null where there is none. */
+  nextEnd(): number | null {
     let next: number | null = null;
-    for (const { until } of this.#limits.values()) {
-      if (until > now && (next === null || until < next)) next = until;
+    for (const { until, isOver } of this.#limits.values()) {
+      if (!isOver && (next === null || until < next)) next = until;
     }
     return next;
   }

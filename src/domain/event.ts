@@ -1,5 +1,7 @@
 /** An alert event as ilert's events API takes it. Source: contract of `POST /api/events`. */
 
+import { isRawNumber } from "./json.ts";
+
 export const EVENT_TYPES = ["ALERT", "ACCEPT", "RESOLVE", "COMMENT"] as const;
 export const PRIORITIES = ["LOW", "HIGH"] as const;
 export const SEVERITY_MIN = 1;
@@ -46,6 +48,12 @@ export function parseEvent(json: unknown): ParsedEvent {
   for (const name of ["alertKey", "details", "routingKey"]) {
     const value = json[name];
     if (!absent(value) && typeof value !== "string") return problem(`Field '${name}' must be a string.`);
+  }
+  for (const name of ["integrationKey", "apiKey", "alertKey", "summary", "details", "routingKey"]) {
+    // SQLite ends a text at such a character when it is read back, and a lane with it.
+    if (typeof json[name] === "string" && json[name].includes("\0")) {
+      return problem(`Field '${name}' must not contain the character U+0000.`);
+    }
   }
   if (!absent(priority) && !isPriority(priority)) return problem("Unsupported value for field 'priority'.");
   if (!absent(severity) && !isSeverity(severity)) return problem("Unsupported value for field 'severity'.");
@@ -95,8 +103,9 @@ export function isSeverity(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= SEVERITY_MIN && (value as number) <= SEVERITY_MAX;
 }
 
+/** A number kept as its source text (`parseJson`) is an object to JavaScript, but not to JSON. */
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !isRawNumber(value);
 }
 
 function problem(text: string): ParsedEvent {

@@ -3,9 +3,13 @@
 /** Digits or exponents that a double may not hold; anything else is parsed the fast way. */
 const MAY_LOSE_PRECISION = /\d{16}|\d[eE][+-]?\d{2}/;
 
+/** Part of ECMAScript's "JSON.parse source text access", not yet in TypeScript's own declarations. */
 interface RawJson {
   rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
 }
+
+const rawJson = JSON as unknown as RawJson;
 
 /** Parses JSON; numbers a double cannot hold keep their source text and are written back unchanged. Throws SyntaxError. */
 export function parseJson(text: string): unknown {
@@ -16,5 +20,10 @@ export function parseJson(text: string): unknown {
 function keepSource(_key: string, value: unknown, context: { source?: string }): unknown {
   if (typeof value !== "number" || context.source === undefined) return value;
   const exact = Number.isSafeInteger(value) || (Number.isFinite(value) && context.source.length < 16);
-  return exact ? value : (JSON as unknown as RawJson).rawJSON(context.source);
+  return exact ? value : rawJson.rawJSON(context.source);
+}
+
+/** Whether `parseJson` kept this number as its source text. */
+export function isRawNumber(value: unknown): boolean {
+  return rawJson.isRawJSON(value);
 }

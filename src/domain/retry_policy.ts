@@ -36,12 +36,11 @@ export function backoffBoundMs(failures: number, policy: Pick<RetryPolicy, "base
   return Math.min(policy.capMs, policy.baseMs * 2 ** doublings);
 }
 
-/** Reads a Retry-After header (RFC 9110 §10.2.3: seconds or an HTTP date); null where it says nothing usable. */
+/** Reads a Retry-After header (RFC 9110 §10.2.3: seconds or an HTTP date) as ms; null where it says nothing usable. */
 export function parseRetryAfter(header: string | null, now: number): number | null {
   if (header === null) return null;
   const text = header.trim();
   // Date.parse alone would read "-5" as a year.
-  const at = /^\d+$/.test(text) ? now + Number(text) * 1000 : /^[A-Za-z]/.test(text) ? Date.parse(text) : NaN;
-  if (Number.isNaN(at)) return null;
-  return Math.min(Math.max(at, now), now + RETRY_AFTER_MAX_MS);
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : /^[A-Za-z]/.test(text) ? Date.parse(text) - now : NaN;
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), RETRY_AFTER_MAX_MS);
 }

@@ -9,6 +9,7 @@ import { parseRetryAfter } from "../domain/retry_policy.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { redactText } from "../runtime/redact.ts";
+import { LEGACY_HEARTBEAT_KEY } from "./heartbeat_keys.ts";
 import { VERSION } from "../runtime/version.ts";
 
 export interface IlertConfig {
@@ -33,7 +34,6 @@ const EVENT_HEADERS: [string, string][] = [
 ];
 /** What is kept of an answer that says why an event was refused. */
 const ANSWER_BYTES_MAX = 4_096;
-const LEGACY_HEARTBEAT_KEY = "il1hbt";
 
 export class IlertApi implements Disposable {
   readonly #config: IlertConfig;
@@ -53,7 +53,9 @@ export class IlertApi implements Disposable {
     const init = { method: "POST", headers: EVENT_HEADERS, body: eventBody(event) };
     return await this.#request(url, init, signal, async (response) => {
       if (response.ok) {
-        await response.body?.cancel();
+        // Cancelling is quicker than reading, but would close the connection in the middle of a chunked body.
+        if (response.headers.has("content-length")) await response.body?.cancel();
+        else await excerpt(response);
         return { kind: "delivered", correlationId: response.headers.get("correlation-id") };
       }
       return this.#classify(response, await excerpt(response));
@@ -89,10 +91,10 @@ export class IlertApi implements Disposable {
   #classify(response: Response, responseBody: string): Outcome {
     const { status } = response;
     const reason = `ilert answered ${status}`;
-    const notBefore = parseRetryAfter(response.headers.get("retry-after"), this.#now());
-    if (status === 429) return { kind: "retry", cause: "throttled", status, reason, notBefore };
-    if (status === 408) return { kind: "retry", cause: "timed_out", status, reason, notBefore };
-    if (status >= 500) return { kind: "retry", cause: "server_error", status, reason, notBefore };
+    const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), this.#now());
+    if (status === 429) return { kind: "retry", cause: "throttled", status, reason, retryAfterMs };
+    if (status === 408) return { kind: "retry", cause: "timed_out", status, reason, retryAfterMs };
+    if (status >= 500) return { kind: "retry", cause: "server_error", status, reason, retryAfterMs };
     return { kind: "rejected", status, reason, responseBody };
   }
 
@@ -118,7 +120,7 @@ export class IlertApi implements Disposable {
 }
 
 function unreachable(reason: string): Outcome {
-  return { kind: "retry", cause: "unreachable", status: null, reason, notBefore: null };
+  return { kind: "retry", cause: "unreachable", status: null, reason, retryAfterMs: null };
 }
 
 /** The start of an answer, as text; what cannot be read is left out. */

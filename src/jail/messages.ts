@@ -14,6 +14,8 @@ export type FromWorker =
   /** Its code is loaded; the main thread may give up its rights. */
   | { type: "loaded" }
   | { type: "alive" }
+  /** It opens its database, one step that may take long, and cannot say so meanwhile. */
+  | { type: "opening" }
   | { type: "finished"; exitCode: number }
   /** `message` is one line for the operator. */
   | { type: "failed"; message: string; exitCode: number };

@@ -1,6 +1,7 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
 import type { RelayConfig } from "../relay.ts";
+import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
 import { databaseFiles } from "../queue/database_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
@@ -8,6 +9,11 @@ export interface Permissions {
   net: string[];
   read: string[];
   write: string[];
+}
+
+export interface IlertHosts {
+  apiHost: string;
+  heartbeatHost: string;
 }
 
 /** The form `new Worker` takes. */
@@ -18,15 +24,22 @@ export function workerPermissions(permissions: Permissions) {
 export function relayPermissions(config: RelayConfig): Permissions {
   const files = databaseFiles(config.file);
   const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
-  return { net: unique([...listen, ...ilertHosts(config)]), read: files, write: files };
+  const beats = config.server === null
+    ? [heartbeatHostOf(config, config.heartbeatKey ?? "")]
+    : ilertHosts(config);
+  return { net: unique([...listen, hostAndPort(config.apiHost), ...beats]), read: files, write: files };
 }
 
-export function senderPermissions(hosts: { apiHost: string; heartbeatHost: string }): Permissions {
-  return { net: ilertHosts(hosts), read: [], write: [] };
+export function eventPermissions(hosts: IlertHosts): Permissions {
+  return { net: [hostAndPort(hosts.apiHost)], read: [], write: [] };
+}
+
+export function heartbeatPermissions(hosts: IlertHosts, key: string): Permissions {
+  return { net: [heartbeatHostOf(hosts, key)], read: [], write: [] };
 }
 
 export function auditPermissions(file: string): Permissions {
-  return { net: [], read: [file], write: [file] };
+  return { net: [], read: [file], write: [] };
 }
 
 /** As `deno run` flags. */
@@ -41,8 +54,12 @@ export function hostAndPort(url: string): string {
   return address(hostname, port === "" ? (protocol === "https:" ? 443 : 80) : Number(port));
 }
 
-function ilertHosts(hosts: { apiHost: string; heartbeatHost: string }): string[] {
-  return unique([hostAndPort(hosts.apiHost), hostAndPort(hosts.heartbeatHost)]);
+function ilertHosts(hosts: IlertHosts): string[] {
+  return [hostAndPort(hosts.apiHost), hostAndPort(hosts.heartbeatHost)];
+}
+
+function heartbeatHostOf(hosts: IlertHosts, key: string): string {
+  return hostAndPort(key.startsWith(LEGACY_HEARTBEAT_KEY) ? hosts.apiHost : hosts.heartbeatHost);
 }
 
 function address(hostname: string, port: number): string {

@@ -8,6 +8,8 @@ import { type Permissions, workerPermissions } from "./permissions.ts";
 
 /** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
 const SILENCE_MAX_MS = 15_000;
+/** While it opens its database: taking over millions of rows of another agent may need minutes. */
+const OPENING_MAX_MS = 600_000;
 
 /** Terminals, `timeout` and task runners signal the process and its group: what arrives this soon is the same signal. */
 const ONE_SIGNAL_MS = 200;
@@ -60,7 +62,9 @@ export function runJailed(
           revokeEverything();
           return send({ type: "start", job });
         case "alive":
-          return watch.heard();
+          return watch.heard(silenceMaxMs);
+        case "opening":
+          return watch.heard(OPENING_MAX_MS);
         case "finished":
           return end({ exitCode: data.exitCode, message: null });
         case "failed":
@@ -76,19 +80,26 @@ function revokeEverything(): void {
 }
 
 function watchForSilence(
-  maxMs: number,
+  firstMaxMs: number,
   onSilence: (seconds: number) => void,
-): { heard(): void; stop(): void } {
+): { heard(maxMs: number): void; stop(): void } {
   let heardAt = performance.now();
   let tickedAt = heardAt;
+  let limitMs = firstMaxMs;
   const timer = setInterval(() => {
     const now = performance.now();
     // This thread was stopped too (SIGSTOP, a suspended machine): the worker had no chance to answer.
     if (now - tickedAt > 4 * ALIVE_INTERVAL_MS) heardAt = now;
     tickedAt = now;
-    if (now - heardAt > maxMs) onSilence(Math.round((now - heardAt) / 1000));
+    if (now - heardAt > limitMs) onSilence(Math.round((now - heardAt) / 1000));
   }, ALIVE_INTERVAL_MS);
-  return { heard: () => heardAt = performance.now(), stop: () => clearInterval(timer) };
+  return {
+    heard(maxMs) {
+      heardAt = performance.now();
+      limitMs = maxMs;
+    },
+    stop: () => clearInterval(timer),
+  };
 }
 
 function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void): () => void {

@@ -14,36 +14,43 @@ interface WorkerScope {
 
 export function serveJob(scope: WorkerScope): void {
   const stop = new AbortController();
+  const post = (message: FromWorker) => scope.postMessage(message);
   // Unprevented, these print a stack trace and leave the main thread without a reason.
   scope.addEventListener("error", (event) => {
     event.preventDefault();
-    scope.postMessage(failed(event.error ?? event.message));
+    post(failed(event.error ?? event.message));
   });
   scope.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
-    scope.postMessage(failed(event.reason));
+    post(failed(event.reason));
   });
   scope.addEventListener("message", ({ data }) => {
     if (data.type === "stop") stop.abort();
-    else void run(data.job, stop.signal).then((message) => scope.postMessage(message));
+    else void run(data.job, stop.signal, post).then(post);
   });
-  setInterval(() => scope.postMessage({ type: "alive" }), ALIVE_INTERVAL_MS);
-  scope.postMessage({ type: "loaded" });
+  setInterval(() => post({ type: "alive" }), ALIVE_INTERVAL_MS);
+  post({ type: "loaded" });
 }
 
-async function run(job: Job, stop: AbortSignal): Promise<FromWorker> {
+async function run(job: Job, stop: AbortSignal, post: (message: FromWorker) => void): Promise<FromWorker> {
   try {
-    return { type: "finished", exitCode: await perform(job, stop) };
+    return { type: "finished", exitCode: await perform(job, stop, post) };
   } catch (error) {
     return failed(error);
   }
 }
 
 /** Each job loads only its own modules. */
-async function perform(job: Job, stop: AbortSignal): Promise<number> {
+async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) => void): Promise<number> {
   switch (job.kind) {
-    case "relay":
-      return await (await import("../commands/daemon_job.ts")).runDaemon(job, stop);
+    case "relay": {
+      const { runDaemon } = await import("../commands/daemon_job.ts");
+      return await runDaemon(job, stop, () => {
+        post({ type: "opening" });
+        // Its turn comes when the step is over.
+        setTimeout(() => post({ type: "alive" }), 0);
+      });
+    }
     case "event":
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
     case "heartbeat":

@@ -22,13 +22,14 @@ export interface DurableDatabase extends OpenDatabase {
 }
 
 /**
- * Opens for the daemon: locks, checks, migrates, sets WAL. Throws `StartupFailure`.
+ * Opens for the daemon: locks, checks, sets WAL, migrates and lets `adopt` look at the rows, in one transaction.
+ * Throws `StartupFailure`.
  *
  * With `synchronous = FULL` each COMMIT waits for the fsync of the log, and everything else with it. With NORMAL it
  * does not, and nothing else differs (sqlite.org/pragma.html#pragma_synchronous): that fsync is `sync()`, to be
  * awaited before anything is acknowledged.
  */
-export function openDatabase(path: string): DurableDatabase {
+export function openDatabase(path: string, adopt: (db: DatabaseSync) => void): DurableDatabase {
   const lock = takeLock(path);
   let db: DatabaseSync | undefined;
   try {
@@ -36,10 +37,13 @@ export function openDatabase(path: string): DurableDatabase {
     createPrivate(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     refuseUnusable(db, path);
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-    migrate(db);
-    db.exec("PRAGMA synchronous = NORMAL");
     const opened = db;
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+    inTransaction(db, () => {
+      migrate(opened);
+      adopt(opened);
+    });
+    db.exec("PRAGMA synchronous = NORMAL");
     // SQLite keeps this very file as long as a connection is open.
     const log = Deno.openSync(logPathOf(path), { write: true });
     return {
@@ -58,13 +62,13 @@ export function openDatabase(path: string): DurableDatabase {
   }
 }
 
-/** Opens an existing file beside a running agent, for short transactions. Throws `StartupFailure`. */
-export function openForCommand(path: string): OpenDatabase {
+/** Opens an existing file for reading, beside a running agent too. Throws `StartupFailure`. */
+export function openForReading(path: string): OpenDatabase {
   let db: DatabaseSync | undefined;
   try {
     Deno.statSync(path);
     refuseForeignContent(path);
-    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
     if (schemaVersion(db) === 0) {
       throw new StartupFailure(
         `${path} has not been used by this version of ilagent yet; start the daemon once`,
@@ -127,11 +131,32 @@ function refuseUnusable(db: DatabaseSync, path: string): void {
       2,
     );
   }
+  if (isForeign(db, version)) {
+    throw new StartupFailure(`${path} is the database of another program; name another file with -f`, 2);
+  }
   const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count ?? 0);
   const pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size ?? 0);
   if (pages * pageSize > CHECKED_BYTES_MAX) return;
   const verdict = db.prepare("PRAGMA quick_check(1)").get()?.quick_check;
   if (verdict !== "ok") throw corrupt(path, String(verdict));
+}
+
+/** Tables, but not those of any agent; or our version without our columns. */
+function isForeign(db: DatabaseSync, version: number): boolean {
+  const has = (sql: string) => db.prepare(`SELECT 1 ${sql} LIMIT 1`).get() !== undefined;
+  if (version > 0) return !has("FROM pragma_table_info('event_items') WHERE name = 'behind'");
+  return has("FROM sqlite_master WHERE type = 'table'") && !has("FROM sqlite_master WHERE name = 'ilagent'");
+}
+
+function inTransaction(db: DatabaseSync, work: () => void): void {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    work();
+    db.exec("COMMIT");
+  } catch (error) {
+    if (db.isTransaction) db.exec("ROLLBACK");
+    throw error;
+  }
 }
 
 function startupFailure(path: string, error: unknown): StartupFailure {

@@ -22,10 +22,13 @@ export class EventRows {
   readonly #due: StatementSync;
   readonly #fresh: StatementSync;
   readonly #headsOf: StatementSync;
-  readonly #headsFrom: StatementSync;
+  readonly #headsAfter: StatementSync;
+  readonly #postpone: StatementSync;
   readonly #nextDue: StatementSync;
   readonly #addToLedger: StatementSync;
-  #rotation: { key: string; nextAttemptAt: number; rowid: number } | null = null;
+  /** Where the rotation stands: the key it answered last, and the place within each key. */
+  #rotationKey = "";
+  readonly #rotationPlaces = new Map<string, { nextAttemptAt: number; rowid: number }>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -45,7 +48,7 @@ export class EventRows {
       "UPDATE event_items SET attempts = ?, next_attempt_at = ?, last_error = ? WHERE id = ?",
     );
     this.#bury = db.prepare(
-      `INSERT INTO dead_letters (id, source, integration_key, alert_key, event_api_path, payload, status, reason,
+      `INSERT OR REPLACE INTO dead_letters (id, source, integration_key, alert_key, event_api_path, payload, status, reason,
          response_body, attempts, accepted_at, died_at)
        SELECT id, 'event', integration_key, alert_key, event_api_path, ?, ?, ?, ?, ?, created_at, ?
        FROM event_items WHERE id = ?`,
@@ -67,10 +70,13 @@ export class EventRows {
       `SELECT ${COLUMNS} FROM event_items INDEXED BY event_heads WHERE behind = 0 AND integration_key = ?
        ORDER BY next_attempt_at, rowid LIMIT ?`,
     );
-    this.#headsFrom = db.prepare(
+    this.#headsAfter = db.prepare(
       `SELECT ${COLUMNS}, rowid, next_attempt_at FROM event_items INDEXED BY event_heads
-       WHERE behind = 0 AND (integration_key, next_attempt_at, rowid) > (?, ?, ?)
-       ORDER BY integration_key, next_attempt_at, rowid LIMIT ?`,
+       WHERE behind = 0 AND integration_key = ? AND (next_attempt_at, rowid) > (?, ?)
+       ORDER BY next_attempt_at, rowid LIMIT ?`,
+    );
+    this.#postpone = db.prepare(
+      "UPDATE event_items SET next_attempt_at = max(1, next_attempt_at + ?) WHERE next_attempt_at > 0",
     );
     this.#nextDue = db.prepare(
       "SELECT min(next_attempt_at) AS at FROM event_items WHERE next_attempt_at > 0 AND next_attempt_at > ?",
@@ -131,16 +137,24 @@ export class EventRows {
     return this.#keyAfter.get(key)?.integration_key as string | undefined ?? null;
   }
 
-  /** Heads of one integration key: retries that are due and, for at least half of the `limit`, new ones. */
-  claimable(key: string, now: number, taken: ReadonlySet<string>, limit: number): QueuedEvent[] {
-    const due = untaken(this.#due.all(key, now, limit + taken.size), taken, limit / 2);
-    const fresh = untaken(this.#fresh.all(key, limit + taken.size), taken, limit - due.length);
-    return [...due, ...fresh];
+  /**
+   * Heads of one integration key: up to `limit` retries that are due and as many new ones, so that neither holds back
+   * the other. `isAll` is false where the limit may have cut some off.
+   */
+  claimable(
+    key: string,
+    now: number,
+    taken: ReadonlySet<string>,
+    limit: number,
+  ): { heads: QueuedEvent[]; isAll: boolean } {
+    const due = untaken(this.#due.all(key, now, limit + taken.size), taken, limit);
+    const fresh = untaken(this.#fresh.all(key, limit + taken.size), taken, limit);
+    return { heads: [...due, ...fresh], isAll: due.length < limit && fresh.length < limit };
   }
 
   /** The first head, due or not, of an integration key that `admits`. */
   probe(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
-    for (let key = this.keyAfter(""); key !== null; key = this.keyAfter(key)) {
+    for (const key of this.#keysAfter("")) {
       if (!admits(key)) continue;
       const head = untaken(this.#headsOf.all(key, 1 + taken.size), taken, 1)[0];
       if (head !== undefined) return head;
@@ -148,11 +162,17 @@ export class EventRows {
     return null;
   }
 
-  /** The head after the one this answered last, over all admitted keys and round again. */
+  /** A head of the next admitted key in turn; within a key, each of its heads in turn. */
   rotate(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
-    const from = this.#rotation ?? { key: "", nextAttemptAt: 0, rowid: 0 };
-    return this.#headAfter(from, admits, taken) ??
-      this.#headAfter({ key: "", nextAttemptAt: 0, rowid: 0 }, admits, taken);
+    for (const keys of [this.#keysAfter(this.#rotationKey), this.#keysUpTo(this.#rotationKey)]) {
+      for (const key of keys) {
+        const head = admits(key) ? this.#nextHeadOf(key, taken) : null;
+        if (head === null) continue;
+        this.#rotationKey = key;
+        return head;
+      }
+    }
+    return null;
   }
 
   /** The earliest retry after `now`; null when there is none. */
@@ -160,8 +180,13 @@ export class EventRows {
     return this.#nextDue.get(now)?.at as number | null;
   }
 
+  /** Moves all retries, as the wall clock was moved. */
+  postpone(byMs: number): void {
+    this.#postpone.run(byMs);
+  }
+
   addToLedger(accepted: number, delivered: number): void {
-    if (accepted > 0 || delivered > 0) this.#addToLedger.run(accepted, delivered);
+    this.#addToLedger.run(accepted, delivered);
   }
 
   ledger(): Ledger {
@@ -173,30 +198,39 @@ export class EventRows {
   }
 
   /**
-   * Rows another agent wrote into the file get their place in their lanes and are counted as accepted. Lanes whose
-   * head such an agent has delivered get a new one.
+   * Rows another agent wrote into the file get their place in their lanes and are counted as accepted; those without a
+   * usable integration key become dead letters. Lanes whose head such an agent has delivered get a new one. Retries
+   * further away than any that we set are due at once: the wall clock was wrong then or is now.
    */
-  adoptForeignRows(): void {
-    this.#db.exec("BEGIN IMMEDIATE");
-    try {
-      const foreign = Number(
-        this.#db.prepare("SELECT count(*) AS n FROM event_items WHERE behind IS NULL").get()?.n,
+  adopt(now: number, retryMaxMs: number): void {
+    this.#db.prepare("UPDATE event_items SET next_attempt_at = 1 WHERE next_attempt_at > ?").run(
+      now + retryMaxMs,
+    );
+    const foreign = Number(
+      this.#db.prepare("SELECT count(*) AS n FROM event_items WHERE behind IS NULL").get()?.n,
+    );
+    if (foreign > 0) {
+      this.#addToLedger.run(foreign, 0);
+      const unusable =
+        "behind IS NULL AND (trim(integration_key) = '' OR instr(integration_key, char(0)) > 0)";
+      this.#db.prepare(
+        `INSERT OR REPLACE INTO dead_letters (id, source, integration_key, alert_key, event_api_path, payload, reason,
+           attempts, accepted_at, died_at)
+         SELECT id, 'event', integration_key, alert_key, event_api_path,
+           json_object('integrationKey', integration_key, 'eventType', event_type, 'summary', summary,
+             'alertKey', alert_key, 'details', details, 'customDetails', custom_details),
+           'the integration key is empty or unusable', 0, created_at, ?
+         FROM event_items WHERE ${unusable}`,
+      ).run(new Date(now).toISOString());
+      this.#db.exec(`DELETE FROM event_items WHERE ${unusable}`);
+    }
+    if (foreign > 0 || this.#hasHeadlessLanes()) {
+      this.#db.exec(
+        `UPDATE event_items SET behind = alert_key IS NOT NULL AND rowid >
+           (SELECT min(first.rowid) FROM event_items AS first
+            WHERE first.integration_key = event_items.integration_key AND first.alert_key = event_items.alert_key)
+         WHERE behind IS NULL OR behind = 1`,
       );
-      if (foreign > 0) {
-        this.#db.prepare("UPDATE ledger SET accepted = accepted + ?").run(foreign);
-      }
-      if (foreign > 0 || this.#hasHeadlessLanes()) {
-        this.#db.exec(
-          `UPDATE event_items SET behind = alert_key IS NOT NULL AND rowid >
-             (SELECT min(first.rowid) FROM event_items AS first
-              WHERE first.integration_key = event_items.integration_key AND first.alert_key = event_items.alert_key)
-           WHERE behind IS NULL OR behind = 1`,
-        );
-      }
-      this.#db.exec("COMMIT");
-    } catch (error) {
-      this.#db.exec("ROLLBACK");
-      throw error;
     }
   }
 
@@ -207,27 +241,30 @@ export class EventRows {
     return accepted - delivered - purged > queued + dead;
   }
 
-  #headAfter(
-    from: { key: string; nextAttemptAt: number; rowid: number },
-    admits: (key: string) => boolean,
-    taken: ReadonlySet<string>,
-  ): QueuedEvent | null {
-    let { key, nextAttemptAt, rowid } = from;
-    for (;;) {
-      const row = this.#headsFrom.get(key, nextAttemptAt, rowid, 1) as Row | undefined;
-      if (row === undefined) return null;
-      key = String(row.integration_key);
-      nextAttemptAt = Number(row.next_attempt_at);
-      rowid = Number(row.rowid);
-      if (!admits(key)) {
-        // Past all rows of this key at once.
-        nextAttemptAt = Number.MAX_SAFE_INTEGER;
-        continue;
-      }
-      if (taken.has(String(row.id))) continue;
-      this.#rotation = { key, nextAttemptAt, rowid };
-      return queuedEvent(row);
+  *#keysAfter(start: string): Iterable<string> {
+    for (let key = this.keyAfter(start); key !== null; key = this.keyAfter(key)) yield key;
+  }
+
+  *#keysUpTo(end: string): Iterable<string> {
+    for (const key of this.#keysAfter("")) {
+      if (key > end) return;
+      yield key;
     }
+  }
+
+  #nextHeadOf(key: string, taken: ReadonlySet<string>): QueuedEvent | null {
+    const start = { nextAttemptAt: 0, rowid: 0 };
+    for (const from of [this.#rotationPlaces.get(key) ?? start, start]) {
+      for (const row of this.#headsAfter.all(key, from.nextAttemptAt, from.rowid, 1 + taken.size) as Row[]) {
+        if (taken.has(String(row.id))) continue;
+        this.#rotationPlaces.set(key, {
+          nextAttemptAt: Number(row.next_attempt_at),
+          rowid: Number(row.rowid),
+        });
+        return queuedEvent(row);
+      }
+    }
+    return null;
   }
 }
 

@@ -8,17 +8,17 @@ export interface Write {
   apply(): void;
   /** Called when it is durable. */
   committed(): void;
-  /** Called after a rollback. True keeps the write for the next attempt. */
+  /** Called when it was refused on its own, after the rollback. True keeps it for another attempt. */
   failed(error: unknown): boolean;
 }
 
 /** Told about every transaction as a whole. */
 export interface CommitObserver {
-  /** Inside the transaction, after all its writes; may write and may throw. */
+  /** Inside the transaction, after all its writes; writes something in any case, and may throw. */
   beforeCommit(): void;
   /** After each write's `committed`. */
   afterCommit(): void;
-  /** Before each write's `failed`. */
+  /** The writes will be tried again, each on its own, or get their `failed`. */
   afterRollback(): void;
 }
 
@@ -35,10 +35,15 @@ export class GroupCommit implements AsyncDisposable {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
+  readonly #db: DatabaseSync;
   readonly #sync: () => Promise<void>;
   readonly #observer: CommitObserver;
   readonly #nextTurn = new NextTurn(() => this.#flush());
   #waiting: Write[] = [];
+  /** Of a group that failed: each on its own, so that one that cannot succeed does not hold back the others. */
+  #singly: Write[] = [];
+  /** Failed on their own, but must not be given up. */
+  #stubborn: Write[] = [];
   #syncing: Promise<void> | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failure: unknown = null;
@@ -49,6 +54,7 @@ export class GroupCommit implements AsyncDisposable {
     this.#begin = db.prepare("BEGIN IMMEDIATE");
     this.#commit = db.prepare("COMMIT");
     this.#rollback = db.prepare("ROLLBACK");
+    this.#db = db;
     this.#sync = sync;
     this.#observer = observer;
   }
@@ -63,23 +69,36 @@ export class GroupCommit implements AsyncDisposable {
     if (this.#syncing === null) this.#nextTurn.request();
   }
 
-  /** Makes durable what waits, once; what the disk refuses now is not tried again. */
+  /** Makes durable what waits; what the disk refuses now is not tried again. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#syncing;
-    this.#flush();
-    await this.#syncing;
+    do {
+      await this.#syncing;
+      this.#flush();
+    } while (this.#syncing !== null || this.#waiting.length + this.#singly.length > 0);
     clearTimeout(this.#retry);
     this.#nextTurn[Symbol.dispose]();
   }
 
   #flush(): void {
+    if (this.#syncing !== null) return;
+    const group = this.#nextGroup();
+    if (group.length > 0) this.#write(group);
+  }
+
+  #nextGroup(): Write[] {
+    const single = this.#singly.shift();
+    if (single !== undefined) return [single];
     const group = this.#waiting;
-    if (group.length === 0 || this.#syncing !== null) return;
     this.#waiting = [];
+    return group;
+  }
+
+  /** An empty group only finds out whether the disk takes writes again. */
+  #write(group: Write[]): void {
     try {
       this.#inTransaction(group);
     } catch (error) {
-      return this.#refuse(group, error);
+      return this.#refused(group, error);
     }
     this.#failure = null;
     // A failing fsync is not caught: whether the kernel still has the pages nobody can tell (as PostgreSQL learnt in
@@ -88,7 +107,7 @@ export class GroupCommit implements AsyncDisposable {
       this.#syncing = null;
       for (const write of group) write.committed();
       this.#observer.afterCommit();
-      if (this.#waiting.length > 0) this.#nextTurn.request();
+      if (this.#waiting.length + this.#singly.length > 0) this.#nextTurn.request();
     });
   }
 
@@ -99,23 +118,26 @@ export class GroupCommit implements AsyncDisposable {
       this.#observer.beforeCommit();
       this.#commit.run();
     } catch (error) {
-      try {
-        this.#rollback.run();
-      } catch {
-        // SQLite has already rolled back by itself, as it does when the disk is full; the first error is the one that counts.
-      }
+      // A full disk makes SQLite roll back by itself.
+      if (this.#db.isTransaction) this.#rollback.run();
       throw error;
     }
   }
 
-  #refuse(group: Write[], error: unknown): void {
+  #refused(group: Write[], error: unknown): void {
     this.#failure = error;
     this.#observer.afterRollback();
-    const kept = group.filter((write) => write.failed(error));
-    if (kept.length === 0) return;
-    this.#waiting = [...kept, ...this.#waiting];
+    if (group.length > 1) this.#singly.push(...group);
+    else this.#stubborn.push(...group.filter((write) => write.failed(error)));
+    if (this.#singly.length + this.#waiting.length > 0) return this.#nextTurn.request();
     clearTimeout(this.#retry);
-    // What is left may fit where the whole group did not: deleting needs less room than inserting.
-    this.#retry = setTimeout(() => this.#flush(), kept.length < group.length ? 0 : RETRY_MS);
+    this.#retry = setTimeout(() => this.#tryAgain(), RETRY_MS);
+  }
+
+  #tryAgain(): void {
+    this.#singly.push(...this.#stubborn);
+    this.#stubborn = [];
+    if (this.#singly.length > 0) this.#flush();
+    else if (this.#syncing === null && this.#failure !== null) this.#write([]);
   }
 }

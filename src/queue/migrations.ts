@@ -70,27 +70,20 @@ const MIGRATIONS: readonly string[] = [
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
-/** Brings any older file up to date in one transaction. */
+/** Brings any older file up to date. Called inside a transaction. */
 export function migrate(db: DatabaseSync): void {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    db.exec(
-      "CREATE TABLE IF NOT EXISTS ilagent (key TEXT PRIMARY KEY, val TEXT NOT NULL, created_at TEXT NOT NULL)",
-    );
-    const marked = db.prepare("SELECT 1 FROM ilagent WHERE key = ?");
-    const mark = db.prepare("INSERT INTO ilagent (key, val, created_at) VALUES (?, '1', ?)");
-    for (const [marker, sql] of RUST_MIGRATIONS) {
-      if (marked.get(marker) !== undefined) continue;
-      db.exec(sql);
-      mark.run(marker, new Date().toISOString());
-    }
-    for (const sql of MIGRATIONS.slice(schemaVersion(db))) db.exec(sql);
-    db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-    db.exec("COMMIT");
-  } catch (error) {
-    db.exec("ROLLBACK");
-    throw error;
+  db.exec(
+    "CREATE TABLE IF NOT EXISTS ilagent (key TEXT PRIMARY KEY, val TEXT NOT NULL, created_at TEXT NOT NULL)",
+  );
+  const marked = db.prepare("SELECT 1 FROM ilagent WHERE key = ?");
+  const mark = db.prepare("INSERT INTO ilagent (key, val, created_at) VALUES (?, '1', ?)");
+  for (const [marker, sql] of RUST_MIGRATIONS) {
+    if (marked.get(marker) !== undefined) continue;
+    db.exec(sql);
+    mark.run(marker, new Date().toISOString());
   }
+  for (const sql of MIGRATIONS.slice(schemaVersion(db))) db.exec(sql);
+  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }
 
 export function schemaVersion(db: DatabaseSync): number {

@@ -1,8 +1,10 @@
 /** The queue on SQLite: rows are the truth, memory holds only what is claimed and a short buffer of what comes next. */
 
 import { v7 as newId } from "uuid";
+import type { DatabaseSync } from "node:sqlite";
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
+import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase, sqliteCode } from "./database.ts";
@@ -12,8 +14,8 @@ import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } 
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
 const BUFFERED_EVENTS_MAX = 512;
-/** Rows read for one integration key before the next key has its turn. */
-const ROWS_PER_KEY = 256;
+/** Due retries, and new events, read for one integration key before the next key has its turn. */
+const ROWS_PER_KEY = 128;
 /** After which a sender may try again when the disk fails. */
 const DISK_RETRY_SECONDS = 5;
 const SQLITE_FULL = 13;
@@ -38,14 +40,14 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, clock: Clock): SqliteQueue {
-    return new SqliteQueue(openDatabase(path), clock);
+    const adopt = (db: DatabaseSync) => new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
+    return new SqliteQueue(openDatabase(path, adopt), clock);
   }
 
   private constructor(database: DurableDatabase, clock: Clock) {
     this.#database = database;
     this.#clock = clock;
     this.#rows = new EventRows(database.db);
-    this.#rows.adoptForeignRows();
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
     this.#nextDue = this.#rows.nextDueAfter(0);
@@ -130,6 +132,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       let next: QueuedEvent | null = null;
       this.#commits.add({
         apply: () => {
+          if (next !== null) this.#taken.delete(next.id);
           next = this.#apply(claimed, settlement);
           if (next !== null) this.#taken.add(next.id);
         },
@@ -160,6 +163,15 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   rescan(): void {
     this.#unread = true;
     this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
+  }
+
+  /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
+  postpone(byMs: number): void {
+    this.#commits.add({
+      apply: () => this.#rows.postpone(byMs),
+      committed: () => this.rescan(),
+      failed: () => true,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -227,8 +239,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     let more = false;
     while (key !== null) {
       if (!isPaused(key)) {
-        const heads = this.#rows.claimable(key, now, this.#taken, ROWS_PER_KEY);
-        more ||= heads.length === ROWS_PER_KEY;
+        const { heads, isAll } = this.#rows.claimable(key, now, this.#taken, ROWS_PER_KEY);
+        more ||= !isAll;
         for (const head of heads) this.#taken.add(head.id);
         this.#buffer.push(...heads);
       }

@@ -3,7 +3,7 @@ export function failureOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "no such file or directory";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
   if (error instanceof Deno.errors.NotCapable) {
-    return `the agent is not allowed to: ${firstLine(error.message)}`;
+    return `the agent may not reach it (${firstLine(error.message).replace(/, (specify|run again).*$/, "")})`;
   }
   if (error instanceof Deno.errors.AddrInUse) return "the address is already in use";
   if (error instanceof Deno.errors.AddrNotAvailable) return "the address is not one of this machine's";

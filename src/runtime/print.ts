@@ -16,6 +16,8 @@ function writeWhole(stream: { writeSync(bytes: Uint8Array): number }, line: stri
     while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
   } catch (error) {
     // Whoever read this has closed the pipe and wants no more of it.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    // A result that cannot be written, to a full disk for example, is a failure, and there is nowhere left to say why.
+    Deno.exit(1);
   }
 }

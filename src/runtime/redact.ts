@@ -12,6 +12,6 @@ export function redactKey(key: string): string {
 /** Shortens whatever looks like a key of ilert, and the given secrets, anywhere in a text. */
 export function redactText(text: string, secrets: readonly string[] = []): string {
   let redacted = text;
-  for (const secret of secrets) redacted = redacted.replaceAll(secret, redactKey(secret));
+  for (const secret of secrets) redacted = redacted.replaceAll(secret, "…");
   return redacted.replace(ILERT_KEY, redactKey);
 }

@@ -24,6 +24,9 @@ export interface Routes {
 
 const SHUTTING_DOWN = { component: "daemon", error: "shutting down" };
 const RETRY_AFTER_SECONDS = 5;
+const RELISTEN_MS = 1_000;
+/** For connections that do not take the answer they asked for. */
+const CLOSE_TIMEOUT_MS = 1_000;
 const HEARTBEAT_PATH = "/api/heartbeats/";
 
 export class HttpServer {
@@ -33,6 +36,7 @@ export class HttpServer {
   readonly #abort = new AbortController();
   readonly #tokenDigest: Promise<Uint8Array> | null;
   #server: Deno.HttpServer | null = null;
+  #relisten: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
   #inHand = 0;
   #idle: (() => void) | null = null;
@@ -48,16 +52,7 @@ export class HttpServer {
   start(): void {
     const { hostname, port } = this.#config;
     try {
-      this.#server = Deno.serve({
-        hostname,
-        port,
-        signal: this.#abort.signal,
-        onListen: ({ port }) => this.#log.info("Listening on {hostname}:{port}", { hostname, port }),
-        onError: (cause) => {
-          this.#log.error("A request failed: {reason}", { reason: failureOf(cause) });
-          return error(500, "Internal error.");
-        },
-      }, (request) => this.#counted(request));
+      this.#listen();
     } catch (cause) {
       throw new StartupFailure(
         `cannot listen on ${hostname}:${port}: ${failureOf(cause)}; choose another with --port or --host`,
@@ -77,10 +72,48 @@ export class HttpServer {
     if (this.#inHand > 0) await new Promise<void>((resolve) => this.#idle = resolve);
   }
 
-  /** Closes the listener and all connections. */
+  /** Lets the last answers out and closes the listener and all connections. */
   async close(): Promise<void> {
-    this.#abort.abort();
-    await this.#server?.finished;
+    this.#stopping = true;
+    clearTimeout(this.#relisten);
+    const server = this.#server;
+    if (server === null) return;
+    const timer = setTimeout(() => this.#abort.abort(), CLOSE_TIMEOUT_MS);
+    await Promise.race([server.shutdown(), server.finished]).catch(() => {});
+    clearTimeout(timer);
+  }
+
+  #listen(): void {
+    const { hostname, port } = this.#config;
+    const server = Deno.serve({
+      hostname,
+      port,
+      signal: this.#abort.signal,
+      onListen: ({ port }) => this.#log.info("Listening on {hostname}:{port}", { hostname, port }),
+      onError: (cause) => {
+        this.#log.error("A request failed: {reason}", { reason: failureOf(cause) });
+        return error(500, "Internal error.");
+      },
+    }, (request) => this.#counted(request));
+    this.#server = server;
+    server.finished.catch((cause) => this.#recover(failureOf(cause)));
+  }
+
+  /** Accepting failed for good, as it does when the process runs out of file descriptors. */
+  #recover(reason: string): void {
+    this.#server = null;
+    if (this.#stopping) return;
+    this.#log.error("The HTTP server stopped: {reason}; trying again in {seconds} s", {
+      reason,
+      seconds: RELISTEN_MS / 1000,
+    });
+    this.#relisten = setTimeout(() => {
+      try {
+        this.#listen();
+      } catch (cause) {
+        this.#recover(failureOf(cause));
+      }
+    }, RELISTEN_MS);
   }
 
   async #counted(request: Request): Promise<Response> {

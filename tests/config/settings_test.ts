@@ -151,6 +151,39 @@ Deno.test("readSettings() says what is wrong with a configuration file", async (
   );
 });
 
+Deno.test("readSettings() takes values of a configuration file as they are written", async () => {
+  const file = { f: "intake_token: 12345678901234567890\nhost: 10.0.0.1\nmax_retries: 007\n" };
+  const read = await values(["daemon", "-p", "1", "--config", "f"], {}, file);
+  assert.deepEqual([read.intake_token, read.host, read.max_retries], ["12345678901234567890", "10.0.0.1", 7]);
+  const twice = await problems(["daemon", "-p", "1", "--config", "f"], {}, {
+    f: "max_retries: 1\nmax-retries: 2",
+  });
+  assert.deepEqual(twice, ["--config: 'max-retries' stands twice in f, in two spellings"]);
+  assert.match(
+    (await problems(["daemon", "-p", "1", "--config", "f"], {}, { f: "*!" }))[0] ?? "",
+    /not valid YAML/,
+  );
+});
+
+Deno.test("readSettings() refuses hosts that a permission cannot name", async () => {
+  for (const host of ["a:b:c", "..", "%", "a b", "10.0.0.1:80", "*"]) {
+    assert.equal((await problems(["daemon", "-p", "1", "--host", host])).length, 1, host);
+  }
+  for (
+    const url of [
+      "http://a..b",
+      "http://a,b",
+      "http://*.example.com",
+      "ftp://a",
+      "http://u:p@a",
+      "http://a?q",
+    ]
+  ) {
+    assert.equal((await problems(["daemon", "-p", "1"], { ILERT_API_HOST: url })).length, 1, url);
+  }
+  assert.equal((await values(["daemon", "-p", "1", "--host", "[::1]"])).host, "::1");
+});
+
 Deno.test("readSettings() suggests the command that was meant", async () => {
   assert.deepEqual(await problems(["deamon"]), ["unknown command 'deamon': did you mean 'daemon'?"]);
   assert.equal((await readSettings([], surroundings())).kind, "no_command");

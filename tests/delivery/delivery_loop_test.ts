@@ -15,14 +15,14 @@ const UNREACHABLE: Outcome = {
   cause: "unreachable",
   status: null,
   reason: "Connection refused",
-  notBefore: null,
+  retryAfterMs: null,
 };
 const SERVER_ERROR: Outcome = {
   kind: "retry",
   cause: "server_error",
   status: 503,
   reason: "ilert answered 503",
-  notBefore: null,
+  retryAfterMs: null,
 };
 const REJECTED: Outcome = {
   kind: "rejected",
@@ -31,8 +31,8 @@ const REJECTED: Outcome = {
   responseBody: "bad",
 };
 
-function throttled(notBefore: number | null): Outcome {
-  return { kind: "retry", cause: "throttled", status: 429, reason: "ilert answered 429", notBefore };
+function throttled(retryAfterMs: number | null): Outcome {
+  return { kind: "retry", cause: "throttled", status: 429, reason: "ilert answered 429", retryAfterMs };
 }
 
 /** ilert as a function: what the n-th attempt gets. */
@@ -230,7 +230,9 @@ Deno.test("DeliveryLoop lets a 429 stop its integration key until Retry-After, a
   const { add, ilert, queue, clock, empty, pass } = all;
   const limitedUntil = clock.now() + 30_000;
   ilert.answer = ({ integrationKey }) =>
-    integrationKey === "limited" && clock.now() < limitedUntil ? throttled(limitedUntil) : DELIVERED;
+    integrationKey === "limited" && clock.now() < limitedUntil
+      ? throttled(limitedUntil - clock.now())
+      : DELIVERED;
   await add(...numbered(20, { integrationKey: "limited" }));
   await add(...numbered(100, { integrationKey: "free" }));
   await until(() => queue.counts.queued === 20, "the other key's events are delivered");
@@ -273,7 +275,7 @@ Deno.test("DeliveryLoop makes no dead letters of a backlog that a rate limit let
   ilert.answer = () => {
     const now = Math.floor(clock.now() / 1000);
     if (now !== second) [second, allowance] = [now, 5];
-    return allowance-- > 0 ? DELIVERED : throttled((now + 1) * 1000);
+    return allowance-- > 0 ? DELIVERED : throttled((now + 1) * 1000 - clock.now());
   };
   await add(...numbered(200));
   await pass(300_000);
@@ -320,6 +322,44 @@ Deno.test("DeliveryLoop.stop() cuts off what is not answered in time; it stays q
   await stopped;
   assert.equal(queue.counts.queued, 1);
   assert.equal(queue.claim(() => false)?.attempts, 0);
+});
+
+for (const jump of [-3_600_000, 3_600_000]) {
+  Deno.test(`DeliveryLoop keeps its delays when the clock is set by ${jump / 60_000} minutes`, async () => {
+    await using all = setting({ random: () => 1 });
+    const { add, ilert, clock, queue, pass } = all;
+    let failures = 2;
+    ilert.answer = () => failures-- > 0 ? SERVER_ERROR : DELIVERED;
+    await add({});
+    await pass(100);
+    clock.jump(jump);
+    await add({ summary: "something makes the loop look" });
+    await pass(100);
+    assert.equal(ilert.summaries.filter((summary) => summary === "Disk full").length, 1);
+    await pass(2_000);
+    assert.equal(queue.counts.queued, 0);
+  });
+}
+
+Deno.test("DeliveryLoop probes a key that recovered in turn with one that has a thousand failing lanes", async () => {
+  await using all = setting({ retriesMax: 0 });
+  const { add, ilert, clock, loop, pass } = all;
+  ilert.answer = () => SERVER_ERROR;
+  await add(
+    ...numbered(1_000, { integrationKey: "a-bad" }).map((event) => ({
+      ...event,
+      alertKey: event.summary ?? "",
+    })),
+  );
+  await add({ integrationKey: "b-good", summary: "good" });
+  await until(() => loop.state.outageSince !== null && loop.state.inFlight === 0, "the outage is noticed");
+  await pass(20_000);
+  ilert.answer = ({ integrationKey }) => integrationKey === "b-good" ? DELIVERED : SERVER_ERROR;
+  ilert.attempts.length = 0;
+  const recoveredAt = clock.now();
+  await pass(6_000);
+  const good = ilert.attempts.find(({ summary }) => summary === "good");
+  assert.ok(good !== undefined && good.at - recoveredAt <= 4_000, `${good?.at}`);
 });
 
 Deno.test("DeliveryLoop sets no timer when it has nothing to wait for", async () => {

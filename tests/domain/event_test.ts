@@ -46,6 +46,18 @@ Deno.test("parseEvent() names the field that is missing or of the wrong type", (
   assert.equal(problemOf(null), "The event must be a JSON object.");
 });
 
+Deno.test("parseEvent() refuses U+0000, which SQLite cannot give back, and numbers where objects belong", () => {
+  for (const name of ["apiKey", "summary", "alertKey", "details", "routingKey"]) {
+    assert.equal(
+      problemOf({ ...minimal, [name]: "a\0b" }),
+      `Field '${name}' must not contain the character U+0000.`,
+    );
+  }
+  const big = parseJson("12345678901234567890");
+  assert.equal(problemOf({ ...minimal, labels: big }), "Field 'labels' must be an object of strings.");
+  assert.equal(problemOf(big), "The event must be a JSON object.");
+});
+
 Deno.test("parseEvent() takes null for absent, ignores unknown fields and reads an empty alert key as none", () => {
   const parsed = parseEvent({ ...minimal, alertKey: "", priority: null, labels: null, unknown: true });
   assert.ok(parsed.ok);

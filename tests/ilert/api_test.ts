@@ -89,7 +89,7 @@ Deno.test("IlertApi.deliver() reads Retry-After as seconds", async () => {
   using api = apiOf(ilert.url);
   ilert.inject({ kind: "status", status: 429, headers: { "retry-after": "20" } });
   const outcome = await api.deliver(anEvent(), null, NEVER);
-  assert.equal(outcome.kind === "retry" && outcome.notBefore, NOW + 20_000);
+  assert.equal(outcome.kind === "retry" && outcome.retryAfterMs, 20_000);
 });
 
 Deno.test("IlertApi.deliver() takes refused, reset and garbled connections as unreachable and shows no key", async () => {

@@ -1,7 +1,7 @@
 /** The built agent as a black box between senders and an emulated ilert. */
 
 import assert from "node:assert/strict";
-import { AgentProcess, freePort, runAgent, type StartOptions } from "../support/agent_process.ts";
+import { AgentProcess, BUILT, freePort, runAgent, type StartOptions } from "../support/agent_process.ts";
 import { IlertEmulator } from "../support/ilert_emulator.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
@@ -321,6 +321,55 @@ Deno.test("the audit exits 1 when a row has vanished", async () => {
   assert.match(stdout, /does NOT hold: 1 accepted events have neither a row nor a delivery/);
 });
 
+Deno.test("running out of file descriptors is survived, and the agent answers again once there are some", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  using folder = new TempFolder();
+  await using ilert = await IlertEmulator.start();
+  const port = await freePort();
+  await using agent = AgentProcess.start({
+    command: ["sh", "-c", 'ulimit -n 100; exec "$0" "$@"', BUILT],
+    args: ["daemon", "-p", `${port}`, "-f", folder.file("a.db3"), "--host", "127.0.0.1"],
+    env: { ILERT_API_HOST: ilert.url },
+    cwd: folder.path,
+  });
+  await agent.ready();
+  const held: Deno.TcpConn[] = [];
+  for (let i = 0; i < 150; i++) {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => null);
+    if (connection !== null) held.push(connection);
+  }
+  await agent.waitForLine(/The HTTP server stopped: .*Too many open files/);
+  for (const connection of held) connection.close();
+  await agent.ready();
+  const response = await fetch(`${agent.url}/api/events`, {
+    method: "POST",
+    headers: JSON_TYPE,
+    body: JSON.stringify(alert(1)),
+  });
+  await accepted(Promise.resolve(response));
+  await ilert.waitFor(({ acceptedCount }) => acceptedCount === 1);
+  assert.equal(await agent.stop(), 0);
+});
+
+Deno.test("the answer to a request in hand at the shutdown gets out", async () => {
+  await using all = await relay("-vv");
+  const { hostname, port } = new URL(all.agent.url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const body = JSON.stringify(alert(1));
+  const head = `POST /api/events HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(head + body.slice(0, 5)));
+  // The server works on one connection after the other: once this is answered, the first is in hand.
+  await (await fetch(all.agent.url)).body?.cancel();
+  all.agent.signal("SIGTERM");
+  await all.agent.waitForLine(/Shutting down/);
+  await connection.write(new TextEncoder().encode(body.slice(5)));
+  const buffer = new Uint8Array(4096);
+  const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.equal((await all.agent.exit).code, 0);
+});
+
 Deno.test("another user can run the built file from another folder", {
   ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
 }, async () => {
@@ -328,7 +377,6 @@ Deno.test("another user can run the built file from another folder", {
   await using ilert = await IlertEmulator.start();
   Deno.chownSync(folder.path, 65534, 65534);
   const port = await freePort();
-  const { BUILT } = await import("../support/agent_process.ts");
   const program = folder.file("ilagent");
   Deno.copyFileSync(BUILT, program);
   Deno.chmodSync(program, 0o755);

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { openDatabase, openForCommand } from "../../src/queue/database.ts";
+import { openDatabase, openForReading } from "../../src/queue/database.ts";
 import { SCHEMA_VERSION } from "../../src/queue/migrations.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
 import { TempFolder } from "../support/temp_folder.ts";
+
+const nothing = () => {};
 
 function refusalOf(open: () => Disposable): StartupFailure {
   try {
@@ -22,7 +24,7 @@ function refusalOf(open: () => Disposable): StartupFailure {
 Deno.test("openDatabase() uses WAL, a private file, and the log that sync() makes durable is the one SQLite writes", async () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
-  using database = openDatabase(path);
+  using database = openDatabase(path, nothing);
   assert.equal(database.db.prepare("PRAGMA journal_mode").get()?.journal_mode, "wal");
   assert.equal((Deno.statSync(path).mode ?? 0) & 0o077, 0);
   assert.equal((Deno.statSync(`${path}-wal`).mode ?? 0) & 0o077, 0);
@@ -38,7 +40,7 @@ Deno.test("openDatabase() refuses a file that is no database and leaves it untou
   using folder = new TempFolder();
   const path = folder.file("notes.txt");
   Deno.writeTextFileSync(path, "This is not a database, but a long enough text.");
-  const refusal = refusalOf(() => openDatabase(path));
+  const refusal = refusalOf(() => openDatabase(path, nothing));
   assert.equal(refusal.exitCode, 2);
   assert.match(refusal.message, /notes\.txt is not an SQLite database; name another file with -f/);
   assert.equal(Deno.readTextFileSync(path), "This is not a database, but a long enough text.");
@@ -47,11 +49,11 @@ Deno.test("openDatabase() refuses a file that is no database and leaves it untou
 Deno.test("openDatabase() refuses a corrupt file and leaves it untouched", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
-  openDatabase(path)[Symbol.dispose]();
+  openDatabase(path, nothing)[Symbol.dispose]();
   const bytes = Deno.readFileSync(path);
   bytes.fill(0xff, 4096 * 2, 4096 * 3);
   Deno.writeFileSync(path, bytes);
-  const refusal = refusalOf(() => openDatabase(path));
+  const refusal = refusalOf(() => openDatabase(path, nothing));
   assert.match(refusal.message, /is corrupt .*left as it is/);
   assert.deepEqual(Deno.readFileSync(path), bytes);
 });
@@ -59,9 +61,9 @@ Deno.test("openDatabase() refuses a corrupt file and leaves it untouched", () =>
 Deno.test("openDatabase() refuses a truncated file", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
-  openDatabase(path)[Symbol.dispose]();
+  openDatabase(path, nothing)[Symbol.dispose]();
   Deno.truncateSync(path, 5_000);
-  assert.match(refusalOf(() => openDatabase(path)).message, /is corrupt/);
+  assert.match(refusalOf(() => openDatabase(path, nothing)).message, /is corrupt/);
 });
 
 Deno.test("openDatabase() refuses a file of a newer version, before it switches to WAL", () => {
@@ -69,27 +71,48 @@ Deno.test("openDatabase() refuses a file of a newer version, before it switches 
   const path = folder.file("a.db3");
   using newer = new DatabaseSync(path);
   newer.exec(`CREATE TABLE t (a); PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
-  const refusal = refusalOf(() => openDatabase(path));
+  const refusal = refusalOf(() => openDatabase(path, nothing));
   assert.equal(refusal.exitCode, 2);
   assert.match(refusal.message, /was written by a newer ilagent/);
   assert.equal(newer.prepare("PRAGMA journal_mode").get()?.journal_mode, "delete");
+});
+
+Deno.test("openDatabase() refuses another program's database and leaves it untouched", () => {
+  using folder = new TempFolder();
+  for (
+    const [name, sql] of [["a", "CREATE TABLE t (a)"], [
+      "b",
+      "CREATE TABLE t (a); PRAGMA user_version = 1",
+    ]] as const
+  ) {
+    const path = folder.file(name);
+    {
+      using other = new DatabaseSync(path);
+      other.exec(sql);
+    }
+    const bytes = Deno.readFileSync(path);
+    const refusal = refusalOf(() => openDatabase(path, nothing));
+    assert.equal(refusal.exitCode, 2);
+    assert.match(refusal.message, /is the database of another program/);
+    assert.deepEqual(Deno.readFileSync(path), bytes);
+  }
 });
 
 Deno.test("openDatabase() lets one agent in at a time and says so with the way out", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
   {
-    using _first = openDatabase(path);
-    const refusal = refusalOf(() => openDatabase(path));
+    using _first = openDatabase(path, nothing);
+    const refusal = refusalOf(() => openDatabase(path, nothing));
     assert.equal(refusal.exitCode, 1);
     assert.match(refusal.message, /a\.db3 is in use by another ilagent; .* -f$/);
   }
-  openDatabase(path)[Symbol.dispose]();
+  openDatabase(path, nothing)[Symbol.dispose]();
 });
 
 Deno.test("openDatabase() names a folder that is not there", () => {
   using folder = new TempFolder();
-  const refusal = refusalOf(() => openDatabase(folder.file("gone/a.db3")));
+  const refusal = refusalOf(() => openDatabase(folder.file("gone/a.db3"), nothing));
   assert.equal(refusal.exitCode, 2);
   assert.match(
     refusal.message,
@@ -97,13 +120,13 @@ Deno.test("openDatabase() names a folder that is not there", () => {
   );
 });
 
-Deno.test("openForCommand() creates nothing and refuses a file the agent has never used", () => {
+Deno.test("openForReading() creates nothing and refuses a file the agent has never used", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
-  assert.match(refusalOf(() => openForCommand(path)).message, /no such file/);
+  assert.match(refusalOf(() => openForReading(path)).message, /no such file/);
   assert.deepEqual([...Deno.readDirSync(folder.path)], []);
   createRustDatabase(path)[Symbol.dispose]();
-  assert.match(refusalOf(() => openForCommand(path)).message, /start the daemon once/);
+  assert.match(refusalOf(() => openForReading(path)).message, /start the daemon once/);
 });
 
 Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", async () => {
@@ -137,6 +160,21 @@ Deno.test("openDatabase() takes over a file of the Rust agent: its rows are clai
   assert.equal(claimed[0]?.apiPath, "/v1/events/mqtt/K");
   assert.equal(claimed[1]?.event.customDetails, undefined);
   assert.equal(claimed[1]?.event.eventType, "RESOLVE");
+});
+
+Deno.test("openDatabase() makes dead letters of the Rust agent's rows that have no usable integration key", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using rust = createRustDatabase(path);
+    insertRustEvent(rust, { id: "1", integration_key: "", summary: "keyless" });
+    insertRustEvent(rust, { id: "2", integration_key: "a\0b", summary: "cut" });
+    insertRustEvent(rust, { id: "3", summary: "good" });
+  }
+  await using queue = SqliteQueue.open(path, new FakeClock());
+  assert.deepEqual(queue.counts, { queued: 1, dead: 2 });
+  assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 0 });
+  assert.equal(queue.claim(() => false)?.event.summary, "good");
 });
 
 Deno.test("openDatabase() takes over a file from before the Rust agent's own migrations", async () => {

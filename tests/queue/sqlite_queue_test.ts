@@ -230,7 +230,7 @@ Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not fail
     return found?.event.summary ?? null;
   };
   assert.equal(probe(["a"]), "b1");
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "a1", "b1", "b2", "a2"]);
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "b1", "a1", "b2", "a2"]);
   assert.deepEqual([1, 2, 3].map(() => probe(["a", "b"], ["b"])), ["a1", "a2", "a1"]);
   assert.equal(probe([], ["a", "b"]), null);
 });
@@ -261,8 +261,9 @@ Deno.test("SqliteQueue.enqueue() refuses and stores nothing while the disk takes
   await settled;
   assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
   assert.deepEqual({ ...queue.ledger }, { accepted: 1, delivered: 1, purged: 0 });
-  assert.equal(queue.failure, null);
+  assert.match(queue.failure ?? "", /no room/);
   other.exec("DROP TRIGGER refuse_insert");
+  await until(() => queue.failure === null, "the agent notices without being asked to write");
   await queue.enqueue(anEvent({ summary: "third" }), null);
   assert.equal(queue.claim(nobody)?.event.summary, "third");
   holds(queue);
@@ -286,5 +287,48 @@ Deno.test("SqliteQueue.settle() tries again until the disk takes it, and the lan
   await settled;
   assert.equal(queue.failure, null);
   assert.equal(queue.claim(nobody)?.event.summary, "2");
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.claim() finds every due retry of a key that has many, after a restart", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  await Promise.all(Array.from({ length: 500 }, () => queue.enqueue(anEvent(), null)));
+  const settled: Promise<void>[] = [];
+  for (let next = queue.claim(nobody); next !== null; next = queue.claim(nobody)) {
+    const nextAttemptAt = clock.now() + 1_000;
+    settled.push(queue.settle(next, { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "x" }));
+  }
+  await Promise.all(settled);
+  await clock.advance(10_000);
+  assert.equal(summaries(await opening.reopen()).length, 500);
+});
+
+Deno.test("SqliteQueue.open() takes a retry that is further away than any it sets for due", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  await queue.enqueue(anEvent({ summary: "x" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  const nextAttemptAt = clock.now() + 30 * 24 * 3_600_000;
+  await queue.settle(head, { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "x" });
+  assert.deepEqual(summaries(await opening.reopen()), ["x"]);
+});
+
+Deno.test("SqliteQueue.settle() that can never succeed does not hold back other writes", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "cursed" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  using other = new DatabaseSync(opening.path);
+  other.exec(`CREATE TRIGGER curse BEFORE DELETE ON event_items WHEN old.summary = 'cursed'
+    BEGIN SELECT RAISE(ABORT, 'cursed'); END`);
+  void queue.settle(head, DELIVERED);
+  await until(() => queue.failure !== null, "it failed");
+  for (let i = 0; i < 20; i++) await queue.enqueue(anEvent({ summary: `${i}` }), null);
+  assert.equal(summaries(queue).length, 20);
+  other.exec("DROP TRIGGER curse");
+  await until(() => queue.counts.queued === 20, "it succeeds after all");
   holds(queue);
 });

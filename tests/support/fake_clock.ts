@@ -9,6 +9,7 @@ interface Timer {
 /** Time that moves only when told to; between two timers the real event loop gets its turns. */
 export class FakeClock implements Clock {
   #now: number;
+  #setBy = 0;
   readonly #timers = new Set<Timer>();
 
   constructor(now = Date.parse("2026-05-04T10:00:00Z")) {
@@ -16,7 +17,16 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
+    return this.#now + this.#setBy;
+  }
+
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Sets the wall clock as an operator or NTP would; time that passes is not affected. */
+  jump(byMs: number): void {
+    this.#setBy += byMs;
   }
 
   after(delayMs: number, callback: () => void): () => void {

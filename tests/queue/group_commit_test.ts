@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { GroupCommit, type Write } from "../../src/queue/group_commit.ts";
+import { until } from "../support/until.ts";
+
+interface Disk extends AsyncDisposable {
+  db: DatabaseSync;
+  commits: GroupCommit;
+  /** What happened, in order. */
+  story: string[];
+  /** Lets the fsync under way end. */
+  finishSync(): void;
+}
+
+function disk(): Disk {
+  const db = new DatabaseSync(":memory:");
+  db.exec("CREATE TABLE t (name TEXT UNIQUE)");
+  const story: string[] = [];
+  let finish = () => {};
+  const sync = () => {
+    story.push("sync");
+    return new Promise<void>((resolve) => finish = resolve);
+  };
+  const commits = new GroupCommit(db, sync, {
+    beforeCommit: () => story.push("commit"),
+    afterCommit: () => story.push("durable"),
+    afterRollback: () => story.push("rollback"),
+  });
+  return {
+    db,
+    commits,
+    story,
+    finishSync: () => finish(),
+    async [Symbol.asyncDispose]() {
+      const closing = commits[Symbol.asyncDispose]();
+      let isClosed = false;
+      void closing.then(() => isClosed = true);
+      await until(() => {
+        finish();
+        return isClosed;
+      }, "it is closed");
+      db.close();
+    },
+  };
+}
+
+function insert({ db, story }: Disk, name: string): Write {
+  return {
+    apply: () => void db.prepare("INSERT INTO t VALUES (?)").run(name),
+    committed: () => story.push(`ack ${name}`),
+    failed: () => {
+      story.push(`refuse ${name}`);
+      return false;
+    },
+  };
+}
+
+Deno.test("GroupCommit acknowledges nothing before the fsync has ended", async () => {
+  await using all = disk();
+  all.commits.add(insert(all, "a"));
+  await until(() => all.story.includes("sync"), "the fsync is under way");
+  assert.deepEqual(all.story, ["commit", "sync"]);
+  all.finishSync();
+  await until(() => all.story.includes("durable"), "it is durable");
+  assert.deepEqual(all.story, ["commit", "sync", "ack a", "durable"]);
+});
+
+Deno.test("GroupCommit makes one group of what arrives in one turn, and the next of what arrives during the fsync", async () => {
+  await using all = disk();
+  all.commits.add(insert(all, "a"));
+  all.commits.add(insert(all, "b"));
+  await until(() => all.story.includes("sync"), "the fsync is under way");
+  all.commits.add(insert(all, "c"));
+  all.commits.add(insert(all, "d"));
+  all.finishSync();
+  await until(
+    () => all.story.filter((what) => what === "sync").length === 2,
+    "the second fsync is under way",
+  );
+  all.finishSync();
+  await until(() => all.story.includes("ack d"), "all are acknowledged");
+  assert.deepEqual(all.story, [
+    ...["commit", "sync", "ack a", "ack b", "durable"],
+    ...["commit", "sync", "ack c", "ack d", "durable"],
+  ]);
+});
+
+Deno.test("GroupCommit tries the writes of a failed group one by one and refuses only the guilty", async () => {
+  await using all = disk();
+  all.db.exec("INSERT INTO t VALUES ('twice')");
+  for (const name of ["a", "twice", "b"]) all.commits.add(insert(all, name));
+  await until(() => {
+    all.finishSync();
+    return all.story.includes("ack b");
+  }, "the last is acknowledged");
+  assert.deepEqual(all.story.filter((what) => /^(ack|refuse) /.test(what)), [
+    "ack a",
+    "refuse twice",
+    "ack b",
+  ]);
+  assert.deepEqual(all.db.prepare("SELECT name FROM t ORDER BY rowid").all().map(({ name }) => name), [
+    "twice",
+    "a",
+    "b",
+  ]);
+});
+
+Deno.test("GroupCommit makes durable what still waits when it is closed", async () => {
+  const all = disk();
+  all.commits.add(insert(all, "a"));
+  await all[Symbol.asyncDispose]();
+  assert.ok(all.story.includes("ack a"));
+});
