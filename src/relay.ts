@@ -4,7 +4,7 @@ import type { Enrichment } from "./domain/enrichment.ts";
 import { DeliveryLoop } from "./delivery/delivery_loop.ts";
 import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
 import { IlertApi } from "./ilert/api.ts";
-import { SqliteQueue } from "./queue/sqlite_queue.ts";
+import { type QueueLimits, SqliteQueue } from "./queue/sqlite_queue.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { Log } from "./runtime/log.ts";
 import { redactKey } from "./runtime/redact.ts";
@@ -22,6 +22,7 @@ export interface RelayConfig {
   deliveryConcurrency: number;
   retriesMax: number;
   enrichment: Enrichment;
+  limits: QueueLimits;
   shutdownTimeoutMs: number;
 }
 
@@ -35,6 +36,9 @@ export interface RelayDeps {
 /** A ping in hand at the shutdown gets its answer, as every request does. */
 const NO_SIGNAL = new AbortController().signal;
 
+/** How soon the agent sees what `ilagent queue` and `ilagent deadletter` have changed. */
+const NOTICE_MS = 500;
+
 /** Pings in flight on behalf of others; beyond it a sender is told to come back. */
 const PROXIED_PINGS_MAX = 32;
 
@@ -42,7 +46,7 @@ const PROXIED_PINGS_MAX = 32;
 export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: AbortSignal): Promise<void> {
   const { clock, log } = deps;
   await using stack = new AsyncDisposableStack();
-  const queue = stack.use(SqliteQueue.open(config.file, clock));
+  const queue = stack.use(SqliteQueue.open(config.file, config.limits, clock));
   const ilert = stack.use(
     new IlertApi({ ...config, connections: config.deliveryConcurrency }, () => clock.now()),
   );
@@ -62,6 +66,7 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   server?.start();
   delivery.start();
   if (config.heartbeatKey !== null) stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, deps)).start();
+  stack.use(every(NOTICE_MS, clock, () => queue.noticeChanges()));
   log.info("Ready; {queued} events queued, {dead} dead letters", { ...queue.counts });
 
   await aborted(stop);
@@ -103,6 +108,18 @@ function routesOf(
 
 function readinessOf(queue: SqliteQueue): Readiness {
   return queue.failure === null ? null : { component: "daemon", error: queue.failure };
+}
+
+function every(intervalMs: number, clock: Clock, callback: () => void): Disposable {
+  let cancel = () => {};
+  const arm = () => {
+    cancel = clock.after(intervalMs, () => {
+      arm();
+      callback();
+    });
+  };
+  arm();
+  return { [Symbol.dispose]: () => cancel() };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -28,6 +28,11 @@ export function relayConfig(values: FlagValues): RelayConfig | { problems: strin
     deliveryConcurrency: values.delivery_concurrency,
     retriesMax: values.max_retries,
     enrichment: enrichmentOf(values),
+    limits: {
+      eventsMax: values.queue_max_events,
+      bytesMax: values.queue_max_bytes,
+      deadLettersMax: values.dead_letter_max,
+    },
     shutdownTimeoutMs: values.shutdown_timeout * 1000,
   };
 }

@@ -134,6 +134,31 @@ export const flags = {
     default: "64",
   }),
 
+  queue_max_events: flag({
+    group: "Queue",
+    value: "N",
+    help: "Events queued at most; beyond it the intake answers 503, nothing is evicted",
+    commands: DAEMON,
+    parse: values.integer(1),
+    default: "2000000",
+  }),
+  queue_max_bytes: flag({
+    group: "Queue",
+    value: "SIZE",
+    help: "Size of the queue's file in use at most, such as 500M or 2G; beyond it the intake answers 503",
+    commands: DAEMON,
+    parse: values.bytes,
+    default: "4G",
+  }),
+  dead_letter_max: flag({
+    group: "Queue",
+    value: "N",
+    help: "Dead letters at most; beyond it the intake answers 503 until some are retried or purged",
+    commands: DAEMON,
+    parse: values.integer(1),
+    default: "100000",
+  }),
+
   label: flag({
     group: "Enrichment",
     value: "NAME=VALUE",

@@ -31,6 +31,18 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): (va
   };
 }
 
+const BYTE_UNITS: { [unit: string]: number } = { "": 1, k: 1e3, m: 1e6, g: 1e9 };
+
+/** Bytes, as `500000` or `500k`, `500M`, `2G`. */
+export function bytes(value: string): number {
+  const [, number = "", unit = ""] = value.match(/^(\d+)([kmg]?)b?$/i) ?? [];
+  const size = Number(number) * (BYTE_UNITS[unit.toLowerCase()] ?? 0);
+  if (number === "" || size < 1e6 || !Number.isSafeInteger(size)) {
+    throw new BadValue("must be a size of at least 1M, such as 500M or 2G");
+  }
+  return size;
+}
+
 export const port = integer(1, 65535);
 
 /** Seconds, as `10` or `10s`. */

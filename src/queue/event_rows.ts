@@ -8,7 +8,8 @@ import type { QueuedEvent, Settlement } from "./queue.ts";
 
 type Row = Record<string, string | number | bigint | null | Uint8Array>;
 
-const COLUMNS = `id, integration_key, event_type, alert_key, summary, priority, images, links, custom_details,
+const COLUMNS =
+  `id, created_at, integration_key, event_type, alert_key, summary, priority, images, links, custom_details,
   details, event_api_path, severity, routing_key, labels, services, attempts`;
 
 export class EventRows {
@@ -26,6 +27,11 @@ export class EventRows {
   readonly #postpone: StatementSync;
   readonly #nextDue: StatementSync;
   readonly #addToLedger: StatementSync;
+  readonly #dataVersion: StatementSync;
+  readonly #pageCount: StatementSync;
+  readonly #freePages: StatementSync;
+  readonly #oldest: StatementSync;
+  readonly #pageSize: number;
   /** Where the rotation stands: the key it answered last, and the place within each key. */
   #rotationKey = "";
   readonly #rotationPlaces = new Map<string, { nextAttemptAt: number; rowid: number }>();
@@ -33,9 +39,9 @@ export class EventRows {
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#insert = db.prepare(
-      `INSERT INTO event_items (${COLUMNS}, created_at, behind) VALUES
+      `INSERT INTO event_items (${COLUMNS}, behind) VALUES
        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-        EXISTS (SELECT 1 FROM event_items WHERE integration_key = ?2 AND alert_key = ?4))
+        EXISTS (SELECT 1 FROM event_items WHERE integration_key = ?3 AND alert_key = ?5))
        RETURNING behind`,
     );
     this.#delete = db.prepare("DELETE FROM event_items WHERE id = ?");
@@ -84,13 +90,19 @@ export class EventRows {
     this.#addToLedger = db.prepare(
       "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
     );
+    this.#dataVersion = db.prepare("PRAGMA data_version");
+    this.#pageCount = db.prepare("PRAGMA page_count");
+    this.#freePages = db.prepare("PRAGMA freelist_count");
+    this.#oldest = db.prepare("SELECT created_at FROM event_items ORDER BY rowid LIMIT 1");
+    this.#pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size);
   }
 
   /** True where the new row is the head of its lane. */
-  insert(queued: QueuedEvent, now: number): boolean {
+  insert(queued: QueuedEvent): boolean {
     const { event } = queued;
     const row = this.#insert.get(
       queued.id,
+      new Date(queued.acceptedAt).toISOString(),
       event.integrationKey,
       event.eventType,
       event.alertKey,
@@ -106,15 +118,17 @@ export class EventRows {
       jsonText(event.labels),
       jsonText(event.services),
       queued.attempts,
-      new Date(now).toISOString(),
     );
     return row?.behind === 0;
   }
 
-  /** Deletes a settled event; the answer is the new head of its lane. */
-  remove(settled: QueuedEvent): QueuedEvent | null {
-    this.#delete.run(settled.id);
-    const { integrationKey, alertKey } = settled.event;
+  /** False where there is no such row any more. */
+  remove(id: string): boolean {
+    return this.#delete.run(id).changes > 0;
+  }
+
+  /** Makes the next event of this lane its head and answers with it. */
+  advance({ integrationKey, alertKey }: AlertEvent): QueuedEvent | null {
     if (alertKey === null) return null;
     const next = this.#advance.get(integrationKey, alertKey);
     return next === undefined ? null : queuedEvent(next as Row);
@@ -124,12 +138,12 @@ export class EventRows {
     this.#wait.run(waiting.attempts, waiting.nextAttemptAt, waiting.lastError, id);
   }
 
-  /** Moves an event to the dead letters; the answer is the new head of its lane. */
-  bury(dying: QueuedEvent, death: Settlement & { kind: "dead" }, now: number): QueuedEvent | null {
+  /** Moves an event to the dead letters; false where its row is gone. */
+  bury(dying: QueuedEvent, death: Settlement & { kind: "dead" }, now: number): boolean {
     const { status, reason, responseBody, attempts } = death;
     const diedAt = new Date(now).toISOString();
     this.#bury.run(eventBody(dying.event), status, reason, responseBody, attempts, diedAt, dying.id);
-    return this.remove(dying);
+    return this.remove(dying.id);
   }
 
   /** The next integration key that has a head, in their order; null after the last. */
@@ -187,6 +201,23 @@ export class EventRows {
 
   addToLedger(accepted: number, delivered: number): void {
     this.#addToLedger.run(accepted, delivered);
+  }
+
+  /** Changes when, and only when, another connection has changed the file (PRAGMA data_version). */
+  foreignChanges(): number {
+    return Number(this.#dataVersion.get()?.data_version);
+  }
+
+  /** Of the pages in use. */
+  bytesUsed(): number {
+    const pages = Number(this.#pageCount.get()?.page_count) - Number(this.#freePages.get()?.freelist_count);
+    return pages * this.#pageSize;
+  }
+
+  /** In ms since the epoch; null where no event is queued. */
+  oldestAcceptedAt(): number | null {
+    const row = this.#oldest.get();
+    return row === undefined ? null : acceptedAtOf(row.created_at as Row[string]);
   }
 
   ledger(): Ledger {
@@ -312,7 +343,16 @@ function queuedEvent(row: Row): QueuedEvent {
     event,
     apiPath: row.event_api_path as string | null,
     attempts: Number(row.attempts),
+    acceptedAt: acceptedAtOf(row.created_at),
   };
+}
+
+/** Ours is ISO 8601, the Rust agent's `2026-05-04 10:00:00.123456789 UTC`. */
+function acceptedAtOf(createdAt: Row[string] | undefined): number {
+  const at = Date.parse(
+    String(createdAt).replace(" UTC", "Z").replace(" ", "T").replace(/(\.\d{3})\d+/, "$1"),
+  );
+  return Number.isNaN(at) ? 0 : at;
 }
 
 function jsonText(value: unknown): string | null {

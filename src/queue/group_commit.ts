@@ -16,8 +16,10 @@ export interface Write {
 export interface CommitObserver {
   /** Inside the transaction, after all its writes; writes something in any case, and may throw. */
   beforeCommit(): void;
+  /** The file has the writes; whether they survive a loss of power is not sure yet. */
+  written(): void;
   /** After each write's `committed`. */
-  afterCommit(): void;
+  durable(): void;
   /** The writes will be tried again, each on its own, or get their `failed`. */
   afterRollback(): void;
 }
@@ -101,12 +103,13 @@ export class GroupCommit implements AsyncDisposable {
       return this.#refused(group, error);
     }
     this.#failure = null;
+    this.#observer.written();
     // A failing fsync is not caught: whether the kernel still has the pages nobody can tell (as PostgreSQL learnt in
     // 2018), so the agent ends and the next start reads what is really there.
     this.#syncing = this.#sync().then(() => {
       this.#syncing = null;
       for (const write of group) write.committed();
-      this.#observer.afterCommit();
+      this.#observer.durable();
       if (this.#waiting.length + this.#singly.length > 0) this.#nextTurn.request();
     });
   }

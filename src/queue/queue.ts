@@ -24,6 +24,8 @@ export interface QueuedEvent {
   readonly apiPath: string | null;
   /** Failed attempts that counted, over all runs of the agent. */
   readonly attempts: number;
+  /** When it was accepted, in ms since the epoch. */
+  readonly acceptedAt: number;
 }
 
 export type Settlement =

@@ -18,7 +18,27 @@ const BUFFERED_EVENTS_MAX = 512;
 const ROWS_PER_KEY = 128;
 /** After which a sender may try again when the disk fails. */
 const DISK_RETRY_SECONDS = 5;
+/** And when a bound is reached: it takes a while until enough has left. */
+const FULL_RETRY_SECONDS = 10;
 const SQLITE_FULL = 13;
+
+/** Beyond these nothing more is accepted; nothing is ever evicted. */
+export interface QueueLimits {
+  eventsMax: number;
+  /** Of the pages in use, indexes included. */
+  bytesMax: number;
+  deadLettersMax: number;
+}
+
+/** What one transaction changes. */
+interface Delta {
+  accepted: number;
+  delivered: number;
+  queued: number;
+  dead: number;
+}
+
+const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0 };
 
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
@@ -34,27 +54,36 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   #nextDue: number | null = null;
   #ledger: Ledger;
   #counts: RowCounts;
-  /** What the transaction under way adds to the ledger. */
-  #delta = { accepted: 0, delivered: 0 };
+  #delta: Delta = { ...NO_DELTA };
+  #bytesUsed: number;
+  #foreignChanges: number;
+  /** Events that wait for their commit. */
+  #arriving = 0;
+  readonly #limits: QueueLimits;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
-  static open(path: string, clock: Clock): SqliteQueue {
+  static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
     const adopt = (db: DatabaseSync) => new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
-    return new SqliteQueue(openDatabase(path, adopt), clock);
+    return new SqliteQueue(openDatabase(path, adopt), limits, clock);
   }
 
-  private constructor(database: DurableDatabase, clock: Clock) {
+  private constructor(database: DurableDatabase, limits: QueueLimits, clock: Clock) {
     this.#database = database;
+    this.#limits = limits;
     this.#clock = clock;
     this.#rows = new EventRows(database.db);
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
+    this.#bytesUsed = this.#rows.bytesUsed();
+    this.#foreignChanges = this.#rows.foreignChanges();
     this.#nextDue = this.#rows.nextDueAfter(0);
     this.#commits = new GroupCommit(database.db, () => database.sync(), {
       beforeCommit: () => this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered),
-      afterCommit: () => this.#afterCommit(),
-      afterRollback: () => this.#delta = { accepted: 0, delivered: 0 },
+      written: () => this.#written(),
+      // After those who wait for this commit: they acknowledge first.
+      durable: () => queueMicrotask(() => this.#onAvailable()),
+      afterRollback: () => this.#delta = { ...NO_DELTA },
     });
   }
 
@@ -71,6 +100,36 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
   }
 
+  /** Which bound is reached, as one clause; null while there is room. */
+  get full(): string | null {
+    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
+    if (this.#counts.queued + this.#arriving >= eventsMax) {
+      return `the queue holds ${eventsMax} events (--queue_max_events)`;
+    }
+    if (this.#bytesUsed >= bytesMax) {
+      return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
+    }
+    if (this.#counts.dead >= deadLettersMax) {
+      return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
+    }
+    return null;
+  }
+
+  /** From 0 to 1 and beyond: the nearest bound. */
+  get fill(): number {
+    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
+    return Math.max(
+      this.#counts.queued / eventsMax,
+      this.#bytesUsed / bytesMax,
+      this.#counts.dead / deadLettersMax,
+    );
+  }
+
+  /** When the oldest queued event was accepted, in ms since the epoch; null where none is queued. */
+  oldestAcceptedAt(): number | null {
+    return this.#rows.oldestAcceptedAt();
+  }
+
   /** Calls back whenever an event may have become claimable. */
   onAvailable(callback: () => void): void {
     this.#onAvailable = callback;
@@ -78,20 +137,25 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   enqueue(event: AlertEvent, apiPath: string | null): Promise<QueuedEvent> {
     return new Promise((resolve, reject) => {
-      const queued: QueuedEvent = { id: newId(), event, apiPath, attempts: 0 };
+      const { full } = this;
+      if (full !== null) return reject(new QueueUnavailable(full, FULL_RETRY_SECONDS));
+      const queued: QueuedEvent = { id: newId(), event, apiPath, attempts: 0, acceptedAt: this.#clock.now() };
       let isHead = false;
+      this.#arriving++;
       this.#commits.add({
         apply: () => {
-          isHead = this.#rows.insert(queued, this.#clock.now());
+          isHead = this.#rows.insert(queued);
           if (isHead) this.#taken.add(queued.id);
           this.#delta.accepted++;
+          this.#delta.queued++;
         },
         committed: () => {
-          this.#counts.queued++;
+          this.#arriving--;
           resolve(queued);
           if (isHead) this.#offer(queued);
         },
         failed: (error) => {
+          this.#arriving--;
           this.#taken.delete(queued.id);
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
@@ -137,7 +201,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
           if (next !== null) this.#taken.add(next.id);
         },
         committed: () => {
-          this.#count(settlement);
+          if (settlement.kind === "waiting") this.#expect(settlement.nextAttemptAt);
           this.#taken.delete(claimed.id);
           resolve();
           if (next !== null) this.#offer(next);
@@ -165,6 +229,18 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
   }
 
+  /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
+  noticeChanges(): void {
+    const version = this.#rows.foreignChanges();
+    if (version === this.#foreignChanges) return;
+    this.#foreignChanges = version;
+    this.#ledger = this.#rows.ledger();
+    this.#counts = this.#rows.counts();
+    this.#returnBuffer();
+    this.rescan();
+    this.#onAvailable();
+  }
+
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
   postpone(byMs: number): void {
     this.#commits.add({
@@ -179,40 +255,38 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#database[Symbol.dispose]();
   }
 
+  /** The new head of the lane. An event that an operator has removed meanwhile is settled already, and counted. */
   #apply(claimed: QueuedEvent, settlement: Settlement): QueuedEvent | null {
     switch (settlement.kind) {
-      case "delivered":
+      case "delivered": {
+        if (!this.#rows.remove(claimed.id)) return null;
         this.#delta.delivered++;
-        return this.#rows.remove(claimed);
+        this.#delta.queued--;
+        return this.#rows.advance(claimed.event);
+      }
       case "waiting":
         this.#rows.wait(claimed.id, settlement);
         return null;
-      case "dead":
-        return this.#rows.bury(claimed, settlement, this.#clock.now());
+      case "dead": {
+        if (!this.#rows.bury(claimed, settlement, this.#clock.now())) return null;
+        this.#delta.queued--;
+        this.#delta.dead++;
+        return this.#rows.advance(claimed.event);
+      }
     }
   }
 
-  #count(settlement: Settlement): void {
-    switch (settlement.kind) {
-      case "delivered":
-        this.#counts.queued--;
-        break;
-      case "waiting":
-        this.#nextDue = Math.min(this.#nextDue ?? Infinity, settlement.nextAttemptAt);
-        break;
-      case "dead":
-        this.#counts.queued--;
-        this.#counts.dead++;
-        break;
-    }
+  #expect(retryAt: number): void {
+    this.#nextDue = Math.min(this.#nextDue ?? Infinity, retryAt);
   }
 
-  #afterCommit(): void {
+  #written(): void {
     this.#ledger.accepted += this.#delta.accepted;
     this.#ledger.delivered += this.#delta.delivered;
-    this.#delta = { accepted: 0, delivered: 0 };
-    // After those who wait for this commit: they acknowledge first.
-    queueMicrotask(() => this.#onAvailable());
+    this.#counts.queued += this.#delta.queued;
+    this.#counts.dead += this.#delta.dead;
+    this.#delta = { ...NO_DELTA };
+    this.#bytesUsed = this.#rows.bytesUsed();
   }
 
   /** Buffers a new head, unless older ones wait in the file: those go first. */

@@ -6,6 +6,7 @@ import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { anEvent } from "../support/events.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { memoryLog } from "../support/memory_log.ts";
+import { ROOMY } from "../support/queue_limits.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
 
@@ -77,7 +78,7 @@ function setting(
 ): Setting {
   const folder = new TempFolder();
   const clock = new FakeClock();
-  const queue = SqliteQueue.open(folder.file("a.db3"), clock);
+  const queue = SqliteQueue.open(folder.file("a.db3"), ROOMY, clock);
   const ilert = new FakeIlert(clock);
   const log = memoryLog();
   const { retriesMax = 100, concurrency = 64, random = () => 0.5 } = options;

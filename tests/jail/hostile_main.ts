@@ -21,6 +21,7 @@ const config: RelayConfig = {
   deliveryConcurrency: 1,
   retriesMax: 1,
   enrichment: NO_ENRICHMENT,
+  limits: { eventsMax: 1, bytesMax: 1e6, deadLettersMax: 1 },
   shutdownTimeoutMs: 1_000,
 };
 

@@ -6,6 +6,7 @@ import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
+import { ROOMY } from "../support/queue_limits.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 
 const nothing = () => {};
@@ -153,7 +154,7 @@ Deno.test("openDatabase() takes over a file of the Rust agent: its rows are clai
       event_type: "RESOLVE",
     });
   }
-  await using queue = SqliteQueue.open(path, new FakeClock());
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
   assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 0 });
   const claimed = [queue.claim(() => false), queue.claim(() => false), queue.claim(() => false)];
   assert.deepEqual(claimed.map((one) => one?.event.summary), ["first", "keyless", undefined]);
@@ -171,7 +172,7 @@ Deno.test("openDatabase() makes dead letters of the Rust agent's rows that have 
     insertRustEvent(rust, { id: "2", integration_key: "a\0b", summary: "cut" });
     insertRustEvent(rust, { id: "3", summary: "good" });
   }
-  await using queue = SqliteQueue.open(path, new FakeClock());
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
   assert.deepEqual(queue.counts, { queued: 1, dead: 2 });
   assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 0 });
   assert.equal(queue.claim(() => false)?.event.summary, "good");
@@ -190,7 +191,7 @@ Deno.test("openDatabase() takes over a file from before the Rust agent's own mig
       INSERT INTO event_items (id, api_key, event_type, incident_key, summary, created_at)
         VALUES ('1', 'K', 'ALERT', 'lane', 'old', 'then')`);
   }
-  await using queue = SqliteQueue.open(path, new FakeClock());
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
   assert.equal(queue.claim(() => false)?.event.integrationKey, "K");
 });
 
@@ -199,7 +200,7 @@ Deno.test("a file we have used still takes and gives the Rust agent's rows by it
   const path = folder.file("a.db3");
   const clock = new FakeClock();
   {
-    await using queue = SqliteQueue.open(path, clock);
+    await using queue = SqliteQueue.open(path, ROOMY, clock);
     const { anEvent } = await import("../support/events.ts");
     await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours", labels: { a: "b" } }), null);
     await queue.enqueue(anEvent({ alertKey: "lane", summary: "ours, behind" }), null);
@@ -217,7 +218,7 @@ Deno.test("a file we have used still takes and gives the Rust agent's rows by it
     rust.prepare("DELETE FROM event_items WHERE summary = 'ours'").run();
     rust.prepare("INSERT INTO mqtt_queue (id, topic, payload) VALUES ('m', 't', 'p')").run();
   }
-  await using queue = SqliteQueue.open(path, clock);
+  await using queue = SqliteQueue.open(path, ROOMY, clock);
   const head = queue.claim(() => false);
   assert.equal(head?.event.summary, "ours, behind");
   assert.ok(head);

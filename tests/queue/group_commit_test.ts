@@ -23,7 +23,8 @@ function disk(): Disk {
   };
   const commits = new GroupCommit(db, sync, {
     beforeCommit: () => story.push("commit"),
-    afterCommit: () => story.push("durable"),
+    written: () => {},
+    durable: () => story.push("durable"),
     afterRollback: () => story.push("rollback"),
   });
   return {

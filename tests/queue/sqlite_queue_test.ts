@@ -5,6 +5,7 @@ import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { anEvent } from "../support/events.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { ROOMY } from "../support/queue_limits.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
 
@@ -17,14 +18,14 @@ function opened():
   const folder = new TempFolder();
   const clock = new FakeClock();
   const path = folder.file("ilagent.db3");
-  let queue = SqliteQueue.open(path, clock);
+  let queue = SqliteQueue.open(path, ROOMY, clock);
   return {
     queue,
     clock,
     path,
     async reopen() {
       await queue[Symbol.asyncDispose]();
-      return queue = SqliteQueue.open(path, clock);
+      return queue = SqliteQueue.open(path, ROOMY, clock);
     },
     async [Symbol.asyncDispose]() {
       await queue[Symbol.asyncDispose]();
@@ -330,5 +331,72 @@ Deno.test("SqliteQueue.settle() that can never succeed does not hold back other 
   assert.equal(summaries(queue).length, 20);
   other.exec("DROP TRIGGER curse");
   await until(() => queue.counts.queued === 20, "it succeeds after all");
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.enqueue() refuses at each bound, evicts nothing, and takes events again below it", async () => {
+  using folder = new TempFolder();
+  const limits = { eventsMax: 3, bytesMax: 200_000, deadLettersMax: 2 };
+  await using queue = SqliteQueue.open(folder.file("a.db3"), limits, new FakeClock());
+  const take = async () => queue.claim(nobody) ?? assert.fail("nothing to claim");
+  const refusal = async (event = anEvent()) => {
+    const error = await queue.enqueue(event, null).then(() => null, (error: unknown) => error);
+    assert.ok(error === null || error instanceof QueueUnavailable);
+    return error?.message ?? null;
+  };
+  const all = await Promise.all([refusal(), refusal(), refusal(), refusal(), refusal()]);
+  assert.deepEqual(all.map((one) => one?.includes("--queue_max_events") ?? false), [
+    false,
+    false,
+    false,
+    true,
+    true,
+  ]);
+  await queue.settle(await take(), DELIVERED);
+  assert.equal(await refusal(), null);
+  const dead: Settlement = { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null };
+  await queue.settle(await take(), dead);
+  await queue.settle(await take(), dead);
+  assert.match(await refusal() ?? "", /2 dead letters \(--dead_letter_max\)/);
+  assert.ok(queue.fill >= 1);
+  assert.deepEqual(queue.counts, { queued: 1, dead: 2 });
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.enqueue() refuses when the file has as many bytes in use as it may", async () => {
+  using folder = new TempFolder();
+  await using queue = SqliteQueue.open(
+    folder.file("a.db3"),
+    { ...ROOMY, bytesMax: 300_000 },
+    new FakeClock(),
+  );
+  const big = anEvent({ details: "x".repeat(15_000) });
+  let stored = 0;
+  let refusal = "";
+  for (; stored < 100 && refusal === ""; stored++) {
+    await queue.enqueue(big, null).catch((error: Error) => refusal = error.message);
+  }
+  assert.ok(stored > 5 && stored < 25, `${stored}`);
+  assert.match(refusal, /300000 bytes in use \(--queue_max_bytes\)/);
+  for (let head = queue.claim(nobody); head !== null; head = queue.claim(nobody)) {
+    await queue.settle(head, DELIVERED);
+  }
+  await queue.enqueue(big, null);
+});
+
+Deno.test("SqliteQueue.noticeChanges() follows what another process has removed; an event in flight is counted once", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["sent", "stays", "dropped"]) await queue.enqueue(anEvent({ summary }), null);
+  const sent = queue.claim(nobody);
+  assert.ok(sent);
+  using other = new DatabaseSync(opening.path);
+  other.exec(`BEGIN; DELETE FROM event_items WHERE summary IN ('sent', 'dropped');
+    UPDATE ledger SET purged = purged + 2; COMMIT`);
+  queue.noticeChanges();
+  assert.deepEqual(queue.counts, { queued: 1, dead: 0 });
+  await queue.settle(sent, DELIVERED);
+  assert.deepEqual({ ...queue.ledger }, { accepted: 3, delivered: 0, purged: 2 });
+  assert.deepEqual(summaries(queue), ["stays"]);
   holds(queue);
 });

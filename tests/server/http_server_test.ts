@@ -26,7 +26,7 @@ async function running(config: Partial<ServerConfig> = {}): Promise<Running> {
       await state.hold;
       if (state.full) throw new QueueUnavailable("the queue is full", 7);
       stored.push(event);
-      return { id: `id-${stored.length}`, event, apiPath: null, attempts: 0 };
+      return { id: `id-${stored.length}`, event, apiPath: null, attempts: 0, acceptedAt: 0 };
     },
   };
   const source = new HttpSource(queue, NO_ENRICHMENT, log);
