@@ -101,6 +101,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/supervisor.ts",
       "src/commands/permissions.ts",
     ],
+    mayType: ["src/queue/operator.ts"],
   },
   { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
   { from: "src/commands/", may: [...CORE] },

@@ -1,7 +1,7 @@
 /** `ilagent audit` inside the jail: the ledger against the rows, read in one transaction. */
 
 import { unaccounted } from "../domain/ledger.ts";
-import { openForReading } from "../queue/database.ts";
+import { openForCommand } from "../queue/database.ts";
 import { countRows, readLedger } from "../queue/event_rows.ts";
 import { printLine } from "../runtime/print.ts";
 
@@ -13,7 +13,7 @@ export interface AuditJob {
 
 /** 0 where every accepted event is accounted for, else 1. */
 export function audit(job: AuditJob): number {
-  using database = openForReading(job.file);
+  using database = openForCommand(job.file, "read");
   database.db.exec("BEGIN");
   const ledger = readLedger(database.db);
   const rows = countRows(database.db);

@@ -13,9 +13,11 @@ import {
   auditPermissions,
   eventPermissions,
   heartbeatPermissions,
+  operatorPermissions,
   type Permissions,
   relayPermissions,
 } from "../jail/permissions.ts";
+import type { Selection } from "../queue/operator.ts";
 import { runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportLine } from "../runtime/print.ts";
@@ -58,7 +60,9 @@ async function run(args: readonly string[]): Promise<number> {
   }
 }
 
-async function runCommand({ command, values, secretsInFlags }: Settings & { kind: "run" }): Promise<number> {
+async function runCommand(
+  { command, operands, values, secretsInFlags }: Settings & { kind: "run" },
+): Promise<number> {
   switch (command) {
     case "permissions": {
       const config = relayConfig({ ...values, file: realPath(values.file) });
@@ -81,11 +85,38 @@ async function runCommand({ command, values, secretsInFlags }: Settings & { kind
       const job = { kind: "heartbeat" as const, key: integrationKeyOf(values), ...hostsOf(values) };
       return await runInJail(job, heartbeatPermissions(job, job.key));
     }
+    case "queue":
+    case "deadletter": {
+      const [action = "", ...ids] = operands;
+      const selection = selectionOf(ids, values);
+      const isReading = action === "list" || action === "show";
+      if (!isReading && isEmpty(selection) && values.all !== true) {
+        return refuse([`${command} ${action}: needs ids, a filter such as --key or --older_than, or --all`]);
+      }
+      const file = realPath(values.file);
+      const { limit, json = false } = values;
+      const job: Job = { kind: "operator", file, shelf: command, action, selection, limit, json };
+      return await runInJail(job, operatorPermissions(file, isReading));
+    }
     case "audit": {
       const file = realPath(values.file);
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
     }
   }
+}
+
+function selectionOf(ids: string[], values: FlagValues): Selection {
+  const { older_than: olderThanMs } = values;
+  return {
+    ids,
+    key: values.key ?? null,
+    acceptedBefore: olderThanMs === undefined ? null : new Date(Date.now() - olderThanMs).toISOString(),
+    status: values.status ?? null,
+  };
+}
+
+function isEmpty({ ids, key, acceptedBefore, status }: Selection): boolean {
+  return ids.length === 0 && key === null && acceptedBefore === null && status === null;
 }
 
 /** Absolute, and through symbolic links, so that two agents on one file see each other's lock whatever name they use. */

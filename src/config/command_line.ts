@@ -3,10 +3,12 @@
 import { parseArgs } from "node:util";
 import { type CommandName, type Flag, flagEntries, type FlagName, flags } from "./flags.ts";
 import { nearest, type Source } from "./given.ts";
-import { commandNames } from "./help.ts";
+import { actionsOf, commandNames } from "./help.ts";
 
 export interface CommandLine extends Source {
   command: CommandName | null;
+  /** What follows a command that takes words: an action and ids. */
+  operands: string[];
   wantsHelp: boolean;
   wantsVersion: boolean;
 }
@@ -27,6 +29,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   });
   const line: CommandLine = {
     command: null,
+    operands: [],
     wantsHelp: false,
     wantsVersion: false,
     given: new Map(),
@@ -40,7 +43,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   let afterUnknown = false;
   for (const token of tokens) {
     if (token.kind === "positional") {
-      if (token !== commandToken && !afterUnknown) {
+      if (token !== commandToken && line.command !== null && actionsOf(line.command) !== null) {
+        line.operands.push(token.value);
+      } else if (token !== commandToken && !afterUnknown) {
         line.problems.push(
           `unexpected argument '${token.value}': values follow their flag, as in --flag value`,
         );
@@ -50,7 +55,25 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       afterUnknown = !take(line, token.name, token.rawName, token.value);
     }
   }
+  if (line.command !== null && !line.wantsHelp) {
+    line.problems.push(...actionProblems(line.command, line.operands));
+  }
   return line;
+}
+
+function actionProblems(command: CommandName, [action, ...ids]: string[]): string[] {
+  const actions = actionsOf(command);
+  if (actions === null) return [];
+  const right = `use ${command} ${actions.join("|")}`;
+  if (action === undefined) return [`${command}: needs to know what to do: ${right}`];
+  if (!actions.includes(action)) return [`${command}: cannot '${action}': ${right}`];
+  if (action === "list" && ids.length > 0) {
+    return [`${command} list: takes filters, not ids; use show for one`];
+  }
+  if (action === "show" && ids.length === 0) {
+    return [`${command} show: needs the id of at least one, as list shows it`];
+  }
+  return [];
 }
 
 /** False where the flag is unknown, so that what follows is taken for its value and not reported again. */

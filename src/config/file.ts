@@ -40,7 +40,7 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
   }
   for (const [key, value] of Object.entries(settings)) {
     const name = key.replaceAll("-", "_") as FlagName;
-    if (!Object.hasOwn(flags, name) || name === "config") {
+    if (!Object.hasOwn(flags, name) || name === "config" || (flags[name] as Flag).onlyFlag) {
       const meant = nearest(key, flagEntries.map(([known]) => known));
       source.problems.push(
         `--config: unknown key '${key}' in ${path}${meant === undefined ? "" : `: did you mean '${meant}'?`}`,

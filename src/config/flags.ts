@@ -5,7 +5,7 @@
 
 import * as values from "./values.ts";
 
-export type CommandName = "daemon" | "event" | "heartbeat" | "permissions" | "audit";
+export type CommandName = "daemon" | "event" | "heartbeat" | "permissions" | "audit" | "queue" | "deadletter";
 
 export interface Flag<T = unknown> {
   group: string;
@@ -31,12 +31,15 @@ export interface Flag<T = unknown> {
   /** Only from the environment or the configuration file: a host or a secret that has no flag. */
   withoutFlag?: true;
   required?: readonly CommandName[];
+  /** Neither from the environment nor from the file: what an operator asks for once. */
+  onlyFlag?: true;
 }
 
 const DAEMON = ["daemon", "permissions"] as const;
 const SENDERS = ["daemon", "permissions", "event", "heartbeat"] as const;
 const ENRICHED = ["daemon", "permissions", "event"] as const;
-const ALL = ["daemon", "permissions", "event", "heartbeat", "audit"] as const;
+const OPERATOR = ["queue", "deadletter"] as const;
+const ALL = [...SENDERS, "audit", ...OPERATOR] as const;
 
 export const flags = {
   verbose: flag({
@@ -275,10 +278,51 @@ export const flags = {
     parse: values.httpUrl,
   }),
 
+  key: flag({
+    group: "Selection",
+    value: "KEY",
+    help: "Only those of this integration key",
+    commands: OPERATOR,
+    parse: values.text,
+    onlyFlag: true,
+  }),
+  older_than: flag({
+    group: "Selection",
+    value: "SPAN",
+    help: "Only those accepted longer ago than this, such as 90s, 15m, 2h or 7d",
+    commands: OPERATOR,
+    parse: values.span,
+    onlyFlag: true,
+  }),
+  status: flag({
+    group: "Selection",
+    value: "CODE",
+    help: "Only those that ilert answered with this status",
+    commands: ["deadletter"],
+    parse: values.integer(100, 599),
+    onlyFlag: true,
+  }),
+  all: flag({
+    group: "Selection",
+    help: "All of them; retry, purge and drop need this, a filter, or ids",
+    commands: OPERATOR,
+    parse: values.switched,
+    onlyFlag: true,
+  }),
+  limit: flag({
+    group: "Selection",
+    value: "N",
+    help: "How many to list",
+    commands: OPERATOR,
+    parse: values.integer(1),
+    default: "50",
+    onlyFlag: true,
+  }),
+
   json: flag({
     group: "Output",
     help: "Print JSON",
-    commands: ["audit", "permissions"],
+    commands: ["audit", "permissions", ...OPERATOR],
     parse: values.switched,
   }),
 
@@ -323,7 +367,8 @@ export function variableOf(name: FlagName): string {
 
 /** Every variable that may set this flag, the strongest first, without the `_FILE` forms. */
 export function variablesOf(name: FlagName): string[] {
-  return [variableOf(name), ...(flags[name] as Flag).variables ?? []];
+  const flag: Flag = flags[name];
+  return flag.onlyFlag ? [] : [variableOf(name), ...flag.variables ?? []];
 }
 
 function flag<const F extends Flag>(definition: F): F {

@@ -4,6 +4,8 @@ import { type CommandName, type Flag, flagEntries, type FlagName, variablesOf } 
 
 interface CommandHelp {
   about: string;
+  /** The word that must follow; ids may follow it. */
+  actions?: readonly string[];
   /** One example per mode. */
   examples: readonly string[];
 }
@@ -34,7 +36,28 @@ const commands: Record<CommandName, CommandHelp> = {
       "Check that every accepted event is delivered, queued, dead or purged; exits 1 when it does not hold",
     examples: ["ilagent audit -f /var/lib/ilagent/ilagent.db3 --json"],
   },
+  queue: {
+    about: "Look at queued events, have waiting ones tried at once, or drop some; beside a running agent too",
+    actions: ["list", "show", "retry", "drop"],
+    examples: [
+      "ilagent queue list --older_than 10m            what has been waiting for long",
+      "ilagent queue drop 01a1fe2b-…                  drop one; it counts as purged",
+    ],
+  },
+  deadletter: {
+    about: "Look at events that ilert refused, queue them again, or purge them; beside a running agent too",
+    actions: ["list", "show", "retry", "purge"],
+    examples: [
+      "ilagent deadletter list --status 404           refused because of a wrong key",
+      "ilagent deadletter retry --all                 queue all of them again",
+    ],
+  },
 };
+
+/** Null for a command that takes no words. */
+export function actionsOf(command: CommandName): readonly string[] | null {
+  return commands[command].actions ?? null;
+}
 
 export const commandNames = Object.keys(commands) as CommandName[];
 
@@ -93,14 +116,14 @@ function commandHelp(command: CommandName): string {
     const lines = groups.get(flag.group) ?? [];
     groups.set(flag.group, lines);
     const fallback = defaultOf(flag, command);
-    const notes = [fallback, variablesOf(name).join(", ")].filter((note) => note !== undefined);
-    lines.push(
-      `  ${spelling(name, flag).padEnd(width)}${flag.help}`,
-      `  ${" ".repeat(width)}[${notes.join("; ")}]`,
+    const notes = [fallback, variablesOf(name).join(", ")].filter((note) =>
+      note !== undefined && note !== ""
     );
+    lines.push(`  ${spelling(name, flag).padEnd(width)}${flag.help}`);
+    if (notes.length > 0) lines.push(`  ${" ".repeat(width)}[${notes.join("; ")}]`);
   }
   return [
-    `Usage: ilagent ${command} [flags]`,
+    `Usage: ilagent ${command} ${usageOf(command)}[flags]`,
     "",
     `${commands[command].about}.`,
     ...[...groups].flatMap(([group, lines]) => ["", `${group}:`, ...lines]),
@@ -111,6 +134,11 @@ function commandHelp(command: CommandName): string {
     "In brackets: default; environment variables. Variables of secrets also exist with _FILE, naming a file.",
     "",
   ].join("\n");
+}
+
+function usageOf(command: CommandName): string {
+  const actions = actionsOf(command);
+  return actions === null ? "" : `${actions.join("|")} [id…] `;
 }
 
 function spelling(name: FlagName, flag: Flag): string {

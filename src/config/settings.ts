@@ -19,7 +19,7 @@ export type Settings =
     kind: "run";
     command: CommandName;
     values: FlagValues;
-    given: ReadonlySet<FlagName>;
+    operands: string[];
     secretsInFlags: string[];
   }
   | { kind: "help"; command: CommandName | null }
@@ -44,18 +44,24 @@ export async function readSettings(args: readonly string[], surroundings: Surrou
   problems.push(...sources.slice(1).flatMap((source) => source.problems));
 
   const values: Partial<Record<FlagName, unknown>> = {};
-  const given = new Set<FlagName>();
   for (const [name, flag] of flagEntries) {
     if (!flag.commands.includes(line.command)) continue;
     const found = sources.map((source) => source.given.get(name)).find((one) => one !== undefined);
-    if (found !== undefined) given.add(name);
-    else if (flag.required?.includes(line.command)) problems.push(missing(name, flag, line.problems));
+    if (found === undefined && flag.required?.includes(line.command)) {
+      problems.push(missing(name, flag, line.problems));
+    }
     values[name] = valueOf(flag, found ?? defaultOf(name, flag), problems);
   }
   if (problems.length > 0) return { kind: "invalid", problems: problems.filter((problem) => problem !== "") };
   const secretsInFlags = flagEntries.filter(([name, flag]) => flag.secret && line.given.has(name))
     .map(([name]) => `--${name}`);
-  return { kind: "run", command: line.command, values: values as FlagValues, given, secretsInFlags };
+  return {
+    kind: "run",
+    command: line.command,
+    values: values as FlagValues,
+    operands: line.operands,
+    secretsInFlags,
+  };
 }
 
 function valueOf(flag: Flag, given: Given | undefined, problems: string[]): unknown {

@@ -31,6 +31,16 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): (va
   };
 }
 
+const SPAN_UNITS: { [unit: string]: number } = { s: 1e3, m: 60e3, h: 3_600e3, d: 86_400e3 };
+
+/** A span of time in ms, as `90s`, `15m`, `2h` or `7d`. */
+export function span(value: string): number {
+  const [, number, unit = ""] = value.match(/^(\d+)([smhd])$/) ?? [];
+  const ms = Number(number) * (SPAN_UNITS[unit] ?? NaN);
+  if (!Number.isSafeInteger(ms)) throw new BadValue("must be a span such as 90s, 15m, 2h or 7d");
+  return ms;
+}
+
 const BYTE_UNITS: { [unit: string]: number } = { "": 1, k: 1e3, m: 1e6, g: 1e9 };
 
 /** Bytes, as `500000` or `500k`, `500M`, `2G`. */

@@ -42,6 +42,10 @@ export function auditPermissions(file: string): Permissions {
   return { net: [], read: [file], write: [] };
 }
 
+export function operatorPermissions(file: string, isReading: boolean): Permissions {
+  return { net: [], read: [file], write: isReading ? [] : [file] };
+}
+
 /** As `deno run` flags. */
 export function denoFlags({ net, read, write }: Permissions): string[] {
   return Object.entries({ net, read, write }).filter(([, list]) => list.length > 0)

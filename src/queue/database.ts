@@ -62,13 +62,13 @@ export function openDatabase(path: string, adopt: (db: DatabaseSync) => void): D
   }
 }
 
-/** Opens an existing file for reading, beside a running agent too. Throws `StartupFailure`. */
-export function openForReading(path: string): OpenDatabase {
+/** Opens an existing file for short transactions, beside a running agent too. Throws `StartupFailure`. */
+export function openForCommand(path: string, mode: "read" | "write"): OpenDatabase {
   let db: DatabaseSync | undefined;
   try {
     Deno.statSync(path);
     refuseForeignContent(path);
-    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
+    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: mode === "read" });
     if (schemaVersion(db) === 0) {
       throw new StartupFailure(
         `${path} has not been used by this version of ilagent yet; start the daemon once`,

@@ -348,7 +348,7 @@ function queuedEvent(row: Row): QueuedEvent {
 }
 
 /** Ours is ISO 8601, the Rust agent's `2026-05-04 10:00:00.123456789 UTC`. */
-function acceptedAtOf(createdAt: Row[string] | undefined): number {
+export function acceptedAtOf(createdAt: Row[string] | undefined): number {
   const at = Date.parse(
     String(createdAt).replace(" UTC", "Z").replace(" ", "T").replace(/(\.\d{3})\d+/, "$1"),
   );

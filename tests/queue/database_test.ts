@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { openDatabase, openForReading } from "../../src/queue/database.ts";
+import { openDatabase, openForCommand } from "../../src/queue/database.ts";
 import { SCHEMA_VERSION } from "../../src/queue/migrations.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
@@ -121,13 +121,13 @@ Deno.test("openDatabase() names a folder that is not there", () => {
   );
 });
 
-Deno.test("openForReading() creates nothing and refuses a file the agent has never used", () => {
+Deno.test("openForCommand() creates nothing and refuses a file the agent has never used", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
-  assert.match(refusalOf(() => openForReading(path)).message, /no such file/);
+  assert.match(refusalOf(() => openForCommand(path, "read")).message, /no such file/);
   assert.deepEqual([...Deno.readDirSync(folder.path)], []);
   createRustDatabase(path)[Symbol.dispose]();
-  assert.match(refusalOf(() => openForReading(path)).message, /start the daemon once/);
+  assert.match(refusalOf(() => openForCommand(path, "read")).message, /start the daemon once/);
 });
 
 Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", async () => {

@@ -338,7 +338,7 @@ Deno.test("SqliteQueue.enqueue() refuses at each bound, evicts nothing, and take
   using folder = new TempFolder();
   const limits = { eventsMax: 3, bytesMax: 200_000, deadLettersMax: 2 };
   await using queue = SqliteQueue.open(folder.file("a.db3"), limits, new FakeClock());
-  const take = async () => queue.claim(nobody) ?? assert.fail("nothing to claim");
+  const take = () => queue.claim(nobody) ?? assert.fail("nothing to claim");
   const refusal = async (event = anEvent()) => {
     const error = await queue.enqueue(event, null).then(() => null, (error: unknown) => error);
     assert.ok(error === null || error instanceof QueueUnavailable);
@@ -352,11 +352,11 @@ Deno.test("SqliteQueue.enqueue() refuses at each bound, evicts nothing, and take
     true,
     true,
   ]);
-  await queue.settle(await take(), DELIVERED);
+  await queue.settle(take(), DELIVERED);
   assert.equal(await refusal(), null);
   const dead: Settlement = { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null };
-  await queue.settle(await take(), dead);
-  await queue.settle(await take(), dead);
+  await queue.settle(take(), dead);
+  await queue.settle(take(), dead);
   assert.match(await refusal() ?? "", /2 dead letters \(--dead_letter_max\)/);
   assert.ok(queue.fill >= 1);
   assert.deepEqual(queue.counts, { queued: 1, dead: 2 });

@@ -1,0 +1,156 @@
+/** What an operator may do with queued events and dead letters, in short transactions beside a running agent. */
+
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import { parseEvent } from "../domain/event.ts";
+import { parseJson } from "../domain/json.ts";
+import { acceptedAtOf, EventRows } from "./event_rows.ts";
+
+export type Shelf = "queue" | "deadletter";
+
+export interface Selection {
+  ids: readonly string[];
+  /** Integration key. */
+  key: string | null;
+  /** ISO 8601; only what was accepted before. */
+  acceptedBefore: string | null;
+  status: number | null;
+}
+
+/** One row as it is shown: the columns of its table. */
+export type Item = Record<string, unknown>;
+
+const QUEUE_LIST = `id, created_at AS accepted_at, integration_key, alert_key, event_type, summary, attempts,
+  next_attempt_at, last_error`;
+const DEAD_LIST = "id, accepted_at, died_at, integration_key, alert_key, status, reason, attempts";
+
+export class Operator {
+  readonly #db: DatabaseSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  /** The oldest first; `isWhole` with payload and answer. */
+  find(shelf: Shelf, selection: Selection, limit: number, isWhole: boolean): Item[] {
+    const { where, values } = condition(shelf, selection);
+    const columns = isWhole ? "*" : shelf === "queue" ? QUEUE_LIST : DEAD_LIST;
+    return this.#db.prepare(`SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`)
+      .all(...values, limit);
+  }
+
+  /** Waiting events are due at once. Answers how many; those that were due anyway count too. */
+  retryQueued(selection: Selection): number {
+    const { where, values } = condition("queue", selection);
+    return this.#change(() =>
+      Number(
+        this.#db.prepare(`UPDATE event_items SET next_attempt_at = 0 WHERE ${where}`).run(...values).changes,
+      )
+    );
+  }
+
+  /** Removes queued events for good; they count as purged. */
+  dropQueued(selection: Selection): number {
+    const { where, values } = condition("queue", selection);
+    return this.#change(() => {
+      const dropped = this.#db.prepare(
+        `DELETE FROM event_items WHERE ${where} RETURNING integration_key, alert_key, behind`,
+      ).all(...values);
+      const newHead = this.#db.prepare(
+        `UPDATE event_items SET behind = 0 WHERE rowid =
+           (SELECT rowid FROM event_items WHERE integration_key = ? AND alert_key = ? ORDER BY rowid LIMIT 1)`,
+      );
+      for (const { integration_key, alert_key } of dropped) {
+        if (alert_key !== null) newHead.run(integration_key ?? null, alert_key ?? null);
+      }
+      this.#countPurged(dropped.length);
+      return dropped.length;
+    });
+  }
+
+  /** Puts dead letters at the end of their lanes, with all their attempts before them. */
+  retryDead(selection: Selection): { retried: number; refused: { id: string; reason: string }[] } {
+    const { where, values } = condition("deadletter", selection);
+    const refused: { id: string; reason: string }[] = [];
+    const retried = this.#change(() => {
+      const rows = new EventRows(this.#db);
+      const remove = this.#db.prepare("DELETE FROM dead_letters WHERE id = ?");
+      const letters = this.#db.prepare(`SELECT * FROM dead_letters WHERE ${where} ORDER BY rowid`).all(
+        ...values,
+      );
+      for (const letter of letters) {
+        const id = String(letter.id);
+        const parsed = eventOf(String(letter.payload));
+        if (!parsed.ok) {
+          refused.push({ id, reason: parsed.problem });
+          continue;
+        }
+        rows.insert({
+          id,
+          event: parsed.event,
+          apiPath: letter.event_api_path as string | null,
+          attempts: 0,
+          acceptedAt: acceptedAtOf(String(letter.accepted_at)),
+        });
+        remove.run(id);
+      }
+      return letters.length - refused.length;
+    });
+    return { retried, refused };
+  }
+
+  /** Removes dead letters for good. */
+  purgeDead(selection: Selection): number {
+    const { where, values } = condition("deadletter", selection);
+    return this.#change(() => {
+      const purged = Number(
+        this.#db.prepare(`DELETE FROM dead_letters WHERE ${where}`).run(...values).changes,
+      );
+      this.#countPurged(purged);
+      return purged;
+    });
+  }
+
+  #countPurged(count: number): void {
+    this.#db.prepare("UPDATE ledger SET purged = purged + ?").run(count);
+  }
+
+  #change<T>(work: () => T): T {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+function tableOf(shelf: Shelf): string {
+  return shelf === "queue" ? "event_items" : "dead_letters";
+}
+
+function condition(shelf: Shelf, { ids, key, acceptedBefore, status }: Selection) {
+  const terms: string[] = [];
+  const values: SQLInputValue[] = [];
+  const add = (term: string, ...more: SQLInputValue[]) => {
+    terms.push(term);
+    values.push(...more);
+  };
+  if (ids.length > 0) add(`id IN (${ids.map(() => "?").join()})`, ...ids);
+  if (key !== null) add("integration_key = ?", key);
+  // The Rust agent writes a blank where ISO 8601 has its T.
+  const acceptedAt = shelf === "queue" ? "created_at" : "accepted_at";
+  if (acceptedBefore !== null) add(`replace(${acceptedAt}, ' ', 'T') < ?`, acceptedBefore);
+  if (status !== null) add("status = ?", status);
+  return { where: terms.length === 0 ? "true" : terms.join(" AND "), values };
+}
+
+function eventOf(payload: string) {
+  try {
+    return parseEvent(parseJson(payload));
+  } catch {
+    return { ok: false as const, problem: "Its payload is not JSON." };
+  }
+}
