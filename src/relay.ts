@@ -1,6 +1,8 @@
 /** Composition root of the relay: sources → queue → delivery → ilert. */
 
 import type { Enrichment } from "./domain/enrichment.ts";
+import { type Figures, PrometheusMetrics } from "./clients/prometheus.ts";
+import { Alarm, type Troubles } from "./delivery/alarm.ts";
 import { DeliveryLoop } from "./delivery/delivery_loop.ts";
 import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
 import { IlertApi } from "./ilert/api.ts";
@@ -23,6 +25,8 @@ export interface RelayConfig {
   retriesMax: number;
   enrichment: Enrichment;
   limits: QueueLimits;
+  heartbeatRequiresReady: boolean;
+  alarmKey: string | null;
   shutdownTimeoutMs: number;
 }
 
@@ -32,6 +36,9 @@ export interface RelayDeps {
   random: () => number;
   log: Log;
 }
+
+/** Of the nearest bound. */
+const NEARLY_FULL = 0.8;
 
 /** A ping in hand at the shutdown gets its answer, as every request does. */
 const NO_SIGNAL = new AbortController().signal;
@@ -50,22 +57,37 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   const ilert = stack.use(
     new IlertApi({ ...config, connections: config.deliveryConcurrency }, () => clock.now()),
   );
+  const metrics = new PrometheusMetrics();
   const delivery = new DeliveryLoop(
     queue,
     ilert,
     { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax },
-    deps,
+    { ...deps, observer: metrics },
   );
   const events = stack.use(new HttpSource(queue, config.enrichment, log));
   const server = config.server === null ? null : new HttpServer(
     config.server,
-    routesOf(events, ilert, () => readinessOf(queue), log),
+    routesOf(
+      events,
+      ilert,
+      () => readinessOf(queue),
+      () => metrics.expose(figuresOf(queue, delivery, clock)),
+      log,
+    ),
     log,
   );
 
   server?.start();
   delivery.start();
-  if (config.heartbeatKey !== null) stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, deps)).start();
+  if (config.heartbeatKey !== null) {
+    const mayBeat = () =>
+      !config.heartbeatRequiresReady || (queue.failure === null && delivery.state.outageSince === null);
+    stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, mayBeat, deps)).start();
+  }
+  if (config.alarmKey !== null) {
+    const deadAtStart = queue.counts.dead;
+    stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(queue, deadAtStart), deps)).start();
+  }
   stack.use(every(NOTICE_MS, clock, () => queue.noticeChanges()));
   log.info("Ready; {queued} events queued, {dead} dead letters", { ...queue.counts });
 
@@ -86,11 +108,13 @@ function routesOf(
   events: HttpSource,
   ilert: IlertApi,
   readiness: () => Readiness,
+  metrics: Routes["metrics"],
   log: Log,
 ): Routes {
   let pings = 0;
   return {
     readiness,
+    metrics,
     event: (request) => events.accept(request),
     async heartbeat(key) {
       if (pings >= PROXIED_PINGS_MAX) return error(500, "Too many heartbeats are under way.");
@@ -108,6 +132,32 @@ function routesOf(
 
 function readinessOf(queue: SqliteQueue): Readiness {
   return queue.failure === null ? null : { component: "daemon", error: queue.failure };
+}
+
+function figuresOf(queue: SqliteQueue, delivery: DeliveryLoop, clock: Clock): Figures {
+  const oldestAt = queue.oldestAcceptedAt();
+  const { inFlight, pausedKeys, outageSince } = delivery.state;
+  return {
+    ...queue.ledger,
+    ...queue.counts,
+    fill: queue.fill,
+    oldestSeconds: oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt) / 1000,
+    inFlight,
+    pausedKeys,
+    outage: outageSince !== null,
+    storageFailing: queue.failure !== null,
+  };
+}
+
+function troublesOf(queue: SqliteQueue, deadAtStart: number): Troubles {
+  const troubles = new Map<string, string>();
+  const { failure, fill, counts } = queue;
+  if (failure !== null) troubles.set("disk", `ilagent cannot store events: ${failure}.`);
+  if (fill >= NEARLY_FULL) troubles.set("queue-full", `ilagent's queue is ${Math.floor(fill * 100)}% full.`);
+  if (counts.dead > deadAtStart) {
+    troubles.set("dead-letters", `ilagent has ${counts.dead} dead letters; see 'ilagent deadletter list'.`);
+  }
+  return troubles;
 }
 
 function every(intervalMs: number, clock: Clock, callback: () => void): Disposable {

@@ -77,6 +77,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/ilert/",
       "src/server/",
       "src/cluster/",
+      "src/clients/",
     ],
   },
   {
@@ -132,6 +133,7 @@ export const ARROWS: readonly Arrow[] = [
 export const PACKAGES: Readonly<Record<string, string>> = {
   "@logtape/logtape": "src/runtime/log.ts",
   "fast-check": "tests/",
+  "prom-client": "src/clients/prometheus.ts",
   "uuid": "src/queue/sqlite_queue.ts",
   "yaml": "src/config/file.ts",
 };

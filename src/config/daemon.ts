@@ -28,6 +28,8 @@ export function relayConfig(values: FlagValues): RelayConfig | { problems: strin
     deliveryConcurrency: values.delivery_concurrency,
     retriesMax: values.max_retries,
     enrichment: enrichmentOf(values),
+    heartbeatRequiresReady: values.heartbeat_requires_ready ?? false,
+    alarmKey: values.alarm_key ?? null,
     limits: {
       eventsMax: values.queue_max_events,
       bytesMax: values.queue_max_bytes,

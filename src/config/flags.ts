@@ -120,6 +120,22 @@ export const flags = {
     secret: true,
   }),
 
+  heartbeat_requires_ready: flag({
+    group: "Heartbeat",
+    help: "No heartbeat while the agent is not ready, ilert takes no events, or the disk fails",
+    commands: DAEMON,
+    parse: values.switched,
+  }),
+  alarm_key: flag({
+    group: "Delivery",
+    value: "KEY",
+    help:
+      "Raise an alert through this integration key for dead letters, a failing disk or a nearly full queue",
+    commands: DAEMON,
+    parse: values.key,
+    secret: true,
+  }),
+
   max_retries: flag({
     group: "Delivery",
     value: "N",

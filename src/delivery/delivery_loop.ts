@@ -37,7 +37,15 @@ export interface DeliveryConfig {
   retriesMax: number;
 }
 
+/** Told of what happens, for figures. */
+export interface DeliveryObserver {
+  /** `status` is null where there was no answer. */
+  attempted(status: number | null, seconds: number): void;
+  delivered(ageSeconds: number): void;
+}
+
 export interface DeliveryDeps {
+  observer: DeliveryObserver;
   clock: Clock;
   /** From 0 to 1. */
   random: () => number;
@@ -55,6 +63,9 @@ const PAUSE_BASE_MS = 1_000;
 
 /** Clocks that are kept by NTP creep by far less between two looks. */
 const CLOCK_JUMP_MIN_MS = 2_000;
+
+/** What ilert answers to an event it takes. */
+const ACCEPTED_STATUS = 202;
 
 /** For settling what the end of the shutdown time-out cut off. */
 const SETTLE_GRACE_MS = 1_000;
@@ -165,13 +176,21 @@ export class DeliveryLoop {
       const message = isProbe ? "Probing ilert with event {id}" : "Sending event {id}, attempt {attempt}";
       log.debug(message, { id: queued.id, attempt: queued.attempts + 1 });
     }
+    const startedAt = this.#deps.clock.monotonic();
     const outcome = await this.#send(queued);
+    if (outcome !== null) this.#observe(queued, outcome, this.#deps.clock.monotonic() - startedAt);
     const settlement = outcome === null ? null : this.#decide(queued, outcome, isProbe);
     if (settlement === null) this.#queue.release(queued);
     else await this.#queue.settle(queued, settlement);
     this.#inFlight--;
     if (this.#inFlight === 0) this.#idle?.();
     this.#nextTurn.request();
+  }
+
+  #observe({ acceptedAt }: QueuedEvent, outcome: Outcome, ms: number): void {
+    const { clock, observer } = this.#deps;
+    observer.attempted(outcome.kind === "delivered" ? ACCEPTED_STATUS : outcome.status, ms / 1000);
+    if (outcome.kind === "delivered") observer.delivered(Math.max(0, clock.now() - acceptedAt) / 1000);
   }
 
   /** Null where the end of the shutdown cut it off: whether ilert took it is unknown, so it stays queued. */

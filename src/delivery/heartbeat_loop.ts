@@ -16,9 +16,17 @@ export class HeartbeatLoop implements Disposable {
   readonly #key: string;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #mayBeat: () => boolean;
   #cancelNext: () => void = () => {};
 
-  constructor(ilert: HeartbeatReceiver, key: string, deps: { clock: Clock; log: Log }) {
+  /** `mayBeat` is asked before each ping. */
+  constructor(
+    ilert: HeartbeatReceiver,
+    key: string,
+    mayBeat: () => boolean,
+    deps: { clock: Clock; log: Log },
+  ) {
+    this.#mayBeat = mayBeat;
     this.#ilert = ilert;
     this.#key = key;
     this.#clock = deps.clock;
@@ -37,6 +45,7 @@ export class HeartbeatLoop implements Disposable {
   async #beat(): Promise<void> {
     // Armed before the ping, so that a slow answer does not stretch the interval.
     this.#cancelNext = this.#clock.after(HEARTBEAT_INTERVAL_MS, () => void this.#beat());
+    if (!this.#mayBeat()) return this.#log.warn("No heartbeat: the agent is not ready");
     const result = await this.#ilert.ping(this.#key, this.#abort.signal);
     if (this.#abort.signal.aborted) return;
     if (result.ok) this.#log.debug("Heartbeat sent");

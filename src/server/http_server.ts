@@ -20,6 +20,7 @@ export interface Routes {
   event(request: Request): Promise<Response>;
   heartbeat(key: string): Promise<Response>;
   readiness(): Readiness;
+  metrics(): Promise<{ contentType: string; text: string }>;
 }
 
 const SHUTTING_DOWN = { component: "daemon", error: "shutting down" };
@@ -141,6 +142,8 @@ export class HttpServer {
       case "/ready":
       case "/readyz":
         return isRead ? this.#ready() : methodNotAllowed("GET");
+      case "/metrics":
+        return isRead ? this.#metrics() : methodNotAllowed("GET");
       default:
         return error(404, "No such path.");
     }
@@ -159,6 +162,11 @@ export class HttpServer {
     const key = pathname.startsWith(HEARTBEAT_PATH) ? decoded(pathname.slice(HEARTBEAT_PATH.length)) : null;
     if (key === null || key === "" || key.includes("/")) return error(404, "No such path.");
     return request.method === "GET" ? await this.#routes.heartbeat(key) : methodNotAllowed("GET");
+  }
+
+  async #metrics(): Promise<Response> {
+    const { contentType, text } = await this.#routes.metrics();
+    return new Response(text, { headers: { "content-type": contentType } });
   }
 
   #ready(): Response {

@@ -82,7 +82,8 @@ function setting(
   const ilert = new FakeIlert(clock);
   const log = memoryLog();
   const { retriesMax = 100, concurrency = 64, random = () => 0.5 } = options;
-  const loop = new DeliveryLoop(queue, ilert, { concurrency, retriesMax }, { clock, random, log });
+  const observer = { attempted: () => {}, delivered: () => {} };
+  const loop = new DeliveryLoop(queue, ilert, { concurrency, retriesMax }, { clock, random, log, observer });
   loop.start();
   return {
     clock,

@@ -17,7 +17,7 @@ Deno.test("HeartbeatLoop pings at once and then every 30 s, also while pings han
     at.push((clock.now() - started) / 1000);
     return answers[at.length - 1] ?? Promise.resolve<PingResult>({ ok: true, correlationId: null });
   };
-  using loop = new HeartbeatLoop({ ping }, "il1hbt1", { clock, log });
+  using loop = new HeartbeatLoop({ ping }, "il1hbt1", () => true, { clock, log });
   loop.start();
   await clock.advance(90_000);
   assert.deepEqual(at, [0, 30, 60, 90]);
@@ -33,10 +33,25 @@ Deno.test("HeartbeatLoop stops with its disposal", async () => {
     using loop = new HeartbeatLoop(
       { ping: () => Promise.resolve<PingResult>({ ok: true, correlationId: String(pings++) }) },
       "k",
+      () => true,
       { clock, log: memoryLog() },
     );
     loop.start();
   }
   await clock.advance(120_000);
   assert.deepEqual([pings, clock.timers], [1, 0]);
+});
+
+Deno.test("HeartbeatLoop leaves out a ping while it may not beat, and goes on later", async () => {
+  const clock = new FakeClock();
+  let mayBeat = false;
+  let pings = 0;
+  const ping = () => Promise.resolve<PingResult>({ ok: true, correlationId: String(pings++) });
+  using loop = new HeartbeatLoop({ ping }, "k", () => mayBeat, { clock, log: memoryLog() });
+  loop.start();
+  await clock.advance(60_000);
+  assert.equal(pings, 0);
+  mayBeat = true;
+  await clock.advance(30_000);
+  assert.equal(pings, 1);
 });

@@ -21,6 +21,8 @@ const config: RelayConfig = {
   deliveryConcurrency: 1,
   retriesMax: 1,
   enrichment: NO_ENRICHMENT,
+  heartbeatRequiresReady: false,
+  alarmKey: null,
   limits: { eventsMax: 1, bytesMax: 1e6, deadLettersMax: 1 },
   shutdownTimeoutMs: 1_000,
 };

@@ -100,7 +100,9 @@ Deno.test("dead letters are purged and queued events dropped only when it is sai
   assert.equal((await all.run("deadletter", "purge", "--older_than", "1h")).stdout, "0 purged\n");
   assert.equal((await all.run("deadletter", "purge", "--all")).stdout, "1 purged\n");
 
-  const queued = JSON.parse((await all.run("queue", "list", "--key", "il1api-operator-key-1", "--json")).stdout);
+  const queued = JSON.parse(
+    (await all.run("queue", "list", "--key", "il1api-operator-key-1", "--json")).stdout,
+  );
   assert.deepEqual(queued.map(({ summary }: { summary: string }) => summary), ["1", "2", "3"]);
   assert.equal((await all.run("queue", "drop", queued[0].id)).stdout, "1 dropped\n");
   assert.deepEqual(await all.audit(), {

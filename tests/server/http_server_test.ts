@@ -34,6 +34,7 @@ async function running(config: Partial<ServerConfig> = {}): Promise<Running> {
     event: (request) => source.accept(request),
     heartbeat: (key) => Promise.resolve(Response.json({}, { status: key === "good key" ? 202 : 500 })),
     readiness: () => state.readiness,
+    metrics: () => Promise.resolve({ contentType: "text/plain; version=0.0.4", text: "up 1\n" }),
   }, log);
   server.start();
   return {
@@ -234,7 +235,12 @@ Deno.test("start() names an address that is taken", async () => {
   const { port } = new URL(agent.url);
   const second = new HttpServer(
     { hostname: "127.0.0.1", port: Number(port), intakeToken: null },
-    { event: () => assert.fail(), heartbeat: () => assert.fail(), readiness: () => null },
+    {
+      event: () => assert.fail(),
+      heartbeat: () => assert.fail(),
+      readiness: () => null,
+      metrics: () => assert.fail(),
+    },
     memoryLog(),
   );
   assert.throws(() => second.start(), (error) => {
@@ -246,4 +252,10 @@ Deno.test("start() names an address that is taken", async () => {
     );
     return true;
   });
+});
+
+Deno.test("GET /metrics answers with the figures, without the intake's token", async () => {
+  await using agent = await running({ intakeToken: "s3cret" });
+  const { status, text, headers } = await ask(`${agent.url}/metrics`);
+  assert.deepEqual([status, text, headers.get("content-type")], [200, "up 1\n", "text/plain; version=0.0.4"]);
 });
