@@ -19,6 +19,8 @@ export interface OpenDatabase extends Disposable {
 export interface DurableDatabase extends OpenDatabase {
   /** Resolves when all that was committed before the call will survive a loss of power. */
   sync(): Promise<void>;
+  /** False once the file was deleted or another one put in its place: what is written now is gone with this process. */
+  isInPlace(): boolean;
 }
 
 /**
@@ -46,9 +48,11 @@ export function openDatabase(path: string, adopt: (db: DatabaseSync) => void): D
     db.exec("PRAGMA synchronous = NORMAL");
     // SQLite keeps this very file as long as a connection is open.
     const log = Deno.openSync(logPathOf(path), { write: true });
+    const identity = Deno.statSync(path);
     return {
       db,
       sync: () => log.syncData(),
+      isInPlace: () => isSameFile(path, identity),
       [Symbol.dispose]() {
         log.close();
         opened.close();
@@ -146,6 +150,15 @@ function isForeign(db: DatabaseSync, version: number): boolean {
   const has = (sql: string) => db.prepare(`SELECT 1 ${sql} LIMIT 1`).get() !== undefined;
   if (version > 0) return !has("FROM pragma_table_info('event_items') WHERE name = 'behind'");
   return has("FROM sqlite_master WHERE type = 'table'") && !has("FROM sqlite_master WHERE name = 'ilagent'");
+}
+
+function isSameFile(path: string, opened: Deno.FileInfo): boolean {
+  try {
+    const now = Deno.statSync(path);
+    return now.ino === opened.ino && now.dev === opened.dev;
+  } catch {
+    return false;
+  }
 }
 
 function inTransaction(db: DatabaseSync, work: () => void): void {

@@ -21,6 +21,7 @@ const DISK_RETRY_SECONDS = 5;
 /** And when a bound is reached: it takes a while until enough has left. */
 const FULL_RETRY_SECONDS = 10;
 const SQLITE_FULL = 13;
+const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Beyond these nothing more is accepted; nothing is ever evicted. */
 export interface QueueLimits {
@@ -79,7 +80,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#foreignChanges = this.#rows.foreignChanges();
     this.#nextDue = this.#rows.nextDueAfter(0);
     this.#commits = new GroupCommit(database.db, () => database.sync(), {
-      beforeCommit: () => this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered),
+      beforeCommit: () => this.#beforeCommit(),
       written: () => this.#written(),
       // After those who wait for this commit: they acknowledge first.
       durable: () => queueMicrotask(() => this.#onAvailable()),
@@ -97,6 +98,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Why the disk refuses writes, as one clause; null while it takes them. */
   get failure(): string | null {
+    if (!this.#database.isInPlace()) return FILE_GONE;
     return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
   }
 
@@ -280,6 +282,12 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#nextDue = Math.min(this.#nextDue ?? Infinity, retryAt);
   }
 
+  #beforeCommit(): void {
+    // What is queued already goes on leaving, but nothing new is promised.
+    if (this.#delta.accepted > 0 && !this.#database.isInPlace()) throw new Error(FILE_GONE);
+    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
+  }
+
   #written(): void {
     this.#ledger.accepted += this.#delta.accepted;
     this.#ledger.delivered += this.#delta.delivered;
@@ -331,6 +339,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 }
 
 function diskFailure(error: unknown): string {
+  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
   if (sqliteCode(error) === SQLITE_FULL) return "the disk or the database's size limit is full";
   return `the database cannot be written: ${failureOf(error)}`;
 }

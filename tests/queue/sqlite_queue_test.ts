@@ -400,3 +400,25 @@ Deno.test("SqliteQueue.noticeChanges() follows what another process has removed;
   assert.deepEqual(summaries(queue), ["stays"]);
   holds(queue);
 });
+
+Deno.test("SqliteQueue.enqueue() promises nothing once its file is deleted or replaced; what it holds goes on leaving", async () => {
+  await using opening = opened();
+  const { queue, path } = opening;
+  await queue.enqueue(anEvent({ summary: "held" }), null);
+  Deno.renameSync(path, `${path}.away`);
+  for (const replace of [() => {}, () => Deno.writeTextFileSync(path, "")]) {
+    replace();
+    const refusal = await queue.enqueue(anEvent(), null).catch((error: unknown) => error);
+    assert.ok(refusal instanceof QueueUnavailable);
+    assert.match(refusal.message, /the database file was deleted or replaced/);
+    assert.match(queue.failure ?? "", /deleted or replaced/);
+  }
+  const held = queue.claim(nobody);
+  assert.ok(held);
+  await queue.settle(held, DELIVERED);
+  assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
+  Deno.renameSync(`${path}.away`, path);
+  await queue.enqueue(anEvent(), null);
+  assert.equal(queue.failure, null);
+  holds(queue);
+});
