@@ -16,6 +16,7 @@ import {
   operatorPermissions,
   type Permissions,
   relayPermissions,
+  repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
 import { runJailed } from "../jail/supervisor.ts";
@@ -97,6 +98,12 @@ async function runCommand(
       const { limit, json = false } = values;
       const job: Job = { kind: "operator", file, shelf: command, action, selection, limit, json };
       return await runInJail(job, operatorPermissions(file, isReading));
+    }
+    case "repair": {
+      const file = realPath(values.file);
+      const aside = `${file}.corrupt-${new Date().toISOString().replace(/[:.]/g, "-")}`;
+      const job: Job = { kind: "repair", file, aside, json: values.json ?? false };
+      return await runInJail(job, repairPermissions(file, aside));
     }
     case "audit": {
       const file = realPath(values.file);

@@ -5,7 +5,15 @@
 
 import * as values from "./values.ts";
 
-export type CommandName = "daemon" | "event" | "heartbeat" | "permissions" | "audit" | "queue" | "deadletter";
+export type CommandName =
+  | "daemon"
+  | "event"
+  | "heartbeat"
+  | "permissions"
+  | "audit"
+  | "queue"
+  | "deadletter"
+  | "repair";
 
 export interface Flag<T = unknown> {
   group: string;
@@ -39,7 +47,7 @@ const DAEMON = ["daemon", "permissions"] as const;
 const SENDERS = ["daemon", "permissions", "event", "heartbeat"] as const;
 const ENRICHED = ["daemon", "permissions", "event"] as const;
 const OPERATOR = ["queue", "deadletter"] as const;
-const ALL = [...SENDERS, "audit", ...OPERATOR] as const;
+const ALL = [...SENDERS, "audit", ...OPERATOR, "repair"] as const;
 
 export const flags = {
   verbose: flag({
@@ -338,7 +346,7 @@ export const flags = {
   json: flag({
     group: "Output",
     help: "Print JSON",
-    commands: ["audit", "permissions", ...OPERATOR],
+    commands: ["audit", "permissions", ...OPERATOR, "repair"],
     parse: values.switched,
   }),
 

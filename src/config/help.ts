@@ -36,6 +36,11 @@ const commands: Record<CommandName, CommandHelp> = {
       "Check that every accepted event is delivered, queued, dead or purged; exits 1 when it does not hold",
     examples: ["ilagent audit -f /var/lib/ilagent/ilagent.db3 --json"],
   },
+  repair: {
+    about:
+      "Keep a corrupt file aside and save into a new one what can be read; exits 1 when something is missing",
+    examples: ["ilagent repair -f /var/lib/ilagent/ilagent.db3"],
+  },
   queue: {
     about: "Look at queued events, have waiting ones tried at once, or drop some; beside a running agent too",
     actions: ["list", "show", "retry", "drop"],

@@ -2,7 +2,7 @@
 
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
-import { databaseFiles } from "../queue/database_files.ts";
+import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
@@ -44,6 +44,11 @@ export function auditPermissions(file: string): Permissions {
 
 export function operatorPermissions(file: string, isReading: boolean): Permissions {
   return { net: [], read: [file], write: isReading ? [] : [file] };
+}
+
+export function repairPermissions(file: string, aside: string): Permissions {
+  const files = [...databaseFiles(file), aside, logPathOf(aside)];
+  return { net: [], read: files, write: files };
 }
 
 /** As `deno run` flags. */

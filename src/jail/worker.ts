@@ -57,6 +57,8 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
       return await (await import("../commands/heartbeat_job.ts")).sendHeartbeat(job, stop);
     case "operator":
       return (await import("../commands/operator_job.ts")).operate(job);
+    case "repair":
+      return (await import("../commands/repair_job.ts")).repairFile(job);
     case "audit":
       return (await import("../commands/audit_job.ts")).audit(job);
   }

@@ -31,8 +31,12 @@ export interface DurableDatabase extends OpenDatabase {
  * does not, and nothing else differs (sqlite.org/pragma.html#pragma_synchronous): that fsync is `sync()`, to be
  * awaited before anything is acknowledged.
  */
-export function openDatabase(path: string, adopt: (db: DatabaseSync) => void): DurableDatabase {
-  const lock = takeLock(path);
+export function openDatabase(
+  path: string,
+  adopt: (db: DatabaseSync) => void,
+  held: "lock" | "locked" = "lock",
+): DurableDatabase {
+  const lock = held === "lock" ? takeLock(path) : null;
   let db: DatabaseSync | undefined;
   try {
     refuseForeignContent(path);
@@ -56,12 +60,12 @@ export function openDatabase(path: string, adopt: (db: DatabaseSync) => void): D
       [Symbol.dispose]() {
         log.close();
         opened.close();
-        lock.close();
+        lock?.close();
       },
     };
   } catch (error) {
     db?.close();
-    lock.close();
+    lock?.close();
     throw startupFailure(path, error);
   }
 }
@@ -92,7 +96,7 @@ export function openForCommand(path: string, mode: "read" | "write"): OpenDataba
  * An advisory lock on a file beside the database: the kernel drops it with the process, however that ends. Not on the
  * database itself, because closing any handle of it would drop SQLite's own locks (sqlite.org, "How To Corrupt", 2.2).
  */
-function takeLock(path: string): Deno.FsFile {
+export function takeLock(path: string): Deno.FsFile {
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(lockPathOf(path), { create: true, write: true, mode: 0o600 });
@@ -141,8 +145,13 @@ function refuseUnusable(db: DatabaseSync, path: string): void {
   const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count ?? 0);
   const pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size ?? 0);
   if (pages * pageSize > CHECKED_BYTES_MAX) return;
-  const verdict = db.prepare("PRAGMA quick_check(1)").get()?.quick_check;
-  if (verdict !== "ok") throw corrupt(path, String(verdict));
+  const verdict = verdictOf(db);
+  if (verdict !== "ok") throw corrupt(path, verdict);
+}
+
+/** SQLite's own check of all pages: `ok`, or what is wrong first. */
+export function verdictOf(db: DatabaseSync): string {
+  return String(db.prepare("PRAGMA quick_check(1)").get()?.quick_check);
 }
 
 /** Tables, but not those of any agent; or our version without our columns. */
@@ -186,7 +195,7 @@ function startupFailure(path: string, error: unknown): StartupFailure {
 function corrupt(path: string, detail: string): StartupFailure {
   const cause = detail.replaceAll("\n", " ").replaceAll("*** ", "");
   return new StartupFailure(
-    `${path} is corrupt (${cause}); it was left as it is: restore it or name another file with -f`,
+    `${path} is corrupt (${cause}); it was left as it is: 'ilagent repair' keeps it aside and saves what can be read`,
     1,
   );
 }

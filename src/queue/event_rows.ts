@@ -255,14 +255,17 @@ export class EventRows {
       ).run(new Date(now).toISOString());
       this.#db.exec(`DELETE FROM event_items WHERE ${unusable}`);
     }
-    if (foreign > 0 || this.#hasHeadlessLanes()) {
-      this.#db.exec(
-        `UPDATE event_items SET behind = alert_key IS NOT NULL AND rowid >
-           (SELECT min(first.rowid) FROM event_items AS first
-            WHERE first.integration_key = event_items.integration_key AND first.alert_key = event_items.alert_key)
-         WHERE behind IS NULL OR behind = 1`,
-      );
-    }
+    if (foreign > 0 || this.#hasHeadlessLanes()) this.rebuildLanes();
+  }
+
+  /** Finds out anew which row is the head of its lane, for rows that are not known to be one. */
+  rebuildLanes(): void {
+    this.#db.exec(
+      `UPDATE event_items SET behind = alert_key IS NOT NULL AND rowid >
+         (SELECT min(first.rowid) FROM event_items AS first
+          WHERE first.integration_key = event_items.integration_key AND first.alert_key = event_items.alert_key)
+       WHERE behind IS NULL OR behind = 1`,
+    );
   }
 
   /** Only a file that lost rows without our knowing can have such lanes, so only there the search is worth its time. */

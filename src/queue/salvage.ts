@@ -1,0 +1,99 @@
+/**
+ * Repairing a corrupt file: it is kept aside under another name, and what can still be read goes into a new one.
+ * Only ever on an operator's word, because it decides what is given up.
+ */
+
+import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
+import { failureOf } from "../runtime/failure.ts";
+import { StartupFailure } from "../runtime/startup_failure.ts";
+import { openDatabase, takeLock, verdictOf } from "./database.ts";
+import { logPathOf } from "./database_files.ts";
+import { countRows, EventRows } from "./event_rows.ts";
+
+export interface Salvage {
+  /** Where the corrupt file lies now; null where nothing was wrong. */
+  aside: string | null;
+  queued: number;
+  dead: number;
+  /** Of the ledger: accepted events that are neither delivered, purged nor found again; null where it is unreadable. */
+  missing: number | null;
+}
+
+const TABLES = ["ilagent", "event_items", "mqtt_queue", "dead_letters"] as const;
+
+/** Throws `StartupFailure` where the file is in use, is no database, or cannot be moved. */
+export function repair(path: string, aside: string): Salvage {
+  using _lock = takeLock(path);
+  if (isHealthy(path)) return { aside: null, queued: 0, dead: 0, missing: 0 };
+  for (const [from, to] of [[path, aside], [logPathOf(path), logPathOf(aside)]] as const) move(from, to);
+  using old = new DatabaseSync(aside, { readOnly: true });
+  const ledger = ledgerOf(old);
+  openDatabase(path, () => {}, "locked")[Symbol.dispose]();
+  using fresh = new DatabaseSync(path);
+  fresh.exec("BEGIN IMMEDIATE");
+  for (const table of TABLES) copyTable(old, fresh, table);
+  const counts = countRows(fresh);
+  const accepted = ledger?.accepted ?? counts.queued + counts.dead;
+  const gone = (ledger?.delivered ?? 0) + (ledger?.purged ?? 0);
+  // What is lost stays visible: the audit will not hold until an operator has looked.
+  fresh.prepare("UPDATE ledger SET accepted = ?, delivered = ?, purged = ?")
+    .run(accepted, ledger?.delivered ?? 0, ledger?.purged ?? 0);
+  fresh.exec("UPDATE event_items SET behind = 1 WHERE behind IS NOT NULL");
+  new EventRows(fresh).rebuildLanes();
+  fresh.exec("COMMIT");
+  const missing = ledger === null ? null : accepted - gone - counts.queued - counts.dead;
+  return { aside, ...counts, missing };
+}
+
+function isHealthy(path: string): boolean {
+  try {
+    using db = new DatabaseSync(path, { readOnly: true });
+    return verdictOf(db) === "ok";
+  } catch {
+    // Not even its first page can be read.
+    return false;
+  }
+}
+
+function move(from: string, to: string): void {
+  try {
+    Deno.renameSync(from, to);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw new StartupFailure(`cannot move ${from} to ${to}: ${failureOf(error)}`, 1, { cause: error });
+  }
+}
+
+function ledgerOf(db: DatabaseSync): { accepted: number; delivered: number; purged: number } | null {
+  try {
+    const row = db.prepare("SELECT accepted, delivered, purged FROM ledger").get();
+    if (row === undefined) return null;
+    return { accepted: Number(row.accepted), delivered: Number(row.delivered), purged: Number(row.purged) };
+  } catch {
+    return null;
+  }
+}
+
+/** From both ends towards the damage; what lies between stays in the file kept aside. */
+function copyTable(from: DatabaseSync, to: DatabaseSync, table: typeof TABLES[number]): void {
+  const upwards = `SELECT rowid, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT 1`;
+  const downwards = `SELECT rowid, * FROM ${table} WHERE rowid < ? ORDER BY rowid DESC LIMIT 1`;
+  for (const [sql, start] of [[upwards, 0], [downwards, Number.MAX_SAFE_INTEGER]] as const) {
+    try {
+      // Row by row: iterate() ends at a corrupt page as if the table ended there.
+      const next = from.prepare(sql);
+      for (let row = next.get(start); row !== undefined; row = next.get(Number(row.rowid))) {
+        insert(to, table, row);
+      }
+      return;
+    } catch {
+      // Here the damage begins; the other direction finds its other side.
+    }
+  }
+}
+
+function insert(to: DatabaseSync, table: string, row: Record<string, SQLOutputValue>): void {
+  const names = Object.keys(row);
+  to.prepare(`INSERT OR IGNORE INTO ${table} (${names.join()}) VALUES (${names.map(() => "?").join()})`)
+    .run(...Object.values(row));
+}
