@@ -6,6 +6,7 @@
  */
 
 import type { AlertEvent } from "../domain/event.ts";
+import type { Ledger } from "../domain/ledger.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, nextAttemptAt, type RetryPolicy } from "../domain/retry_policy.ts";
 import type { EventQueue, QueuedEvent, Settlement } from "../queue/queue.ts";
@@ -15,6 +16,7 @@ import type { Log } from "../runtime/log.ts";
 import { NextTurn } from "../runtime/next_turn.ts";
 import { redactKey } from "../runtime/redact.ts";
 import { Breaker } from "./breaker.ts";
+import { IntakePriority } from "./intake_priority.ts";
 import { KeyPauses } from "./key_pauses.ts";
 
 /** What the loop needs of ilert: one attempt, classified. A rejection of the promise is a bug and is retried. */
@@ -24,6 +26,7 @@ export interface EventReceiver {
 
 /** What the loop needs of the queue beside the port: to be woken, and to have it read again. */
 export interface WakingQueue extends EventQueue {
+  readonly ledger: Readonly<Ledger>;
   onAvailable(callback: () => void): void;
   rescan(): void;
   /** Moves all retries by a span of time. */
@@ -78,6 +81,7 @@ export class DeliveryLoop {
   readonly #deps: DeliveryDeps;
   readonly #breaker = new Breaker();
   readonly #pauses: KeyPauses;
+  readonly #intakePriority = new IntakePriority();
   readonly #abort = new AbortController();
   readonly #nextTurn = new NextTurn(() => this.#pump());
   #inFlight = 0;
@@ -141,6 +145,7 @@ export class DeliveryLoop {
     const isPaused = (key: string) => this.#pauses.isPaused(key, now);
     for (let started = 0; !this.#stopping && this.#inFlight < this.#concurrency; started++) {
       if (started === STARTS_PER_TURN) return this.#nextTurn.request();
+      if (!this.#intakePriority.admits(this.#queue.ledger.accepted, now)) break;
       const isProbe = this.#breaker.isOpen;
       const next = isProbe ? this.#nextProbe(isPaused, now) : this.#queue.claim(isPaused);
       if (next === null) break;
@@ -298,7 +303,8 @@ export class DeliveryLoop {
     const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;
     const dueAt = this.#queue.nextDueAt();
     const retryAt = dueAt === null ? null : dueAt - this.#clockOffset;
-    const at = earliest(isOpen ? probeAt : retryAt, this.#pauses.nextEnd());
+    const heldBackUntil = isOpen ? null : this.#intakePriority.nextAt;
+    const at = earliest(earliest(isOpen ? probeAt : retryAt, this.#pauses.nextEnd()), heldBackUntil);
     if (at === this.#timerAt) return;
     this.#cancelTimer();
     this.#timerAt = at;
