@@ -88,7 +88,11 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
     const deadAtStart = queue.counts.dead;
     stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(queue, deadAtStart), deps)).start();
   }
-  stack.use(every(NOTICE_MS, clock, () => queue.noticeChanges()));
+  const watchStorage = storageWatch(queue, log);
+  stack.use(every(NOTICE_MS, clock, () => {
+    queue.noticeChanges();
+    watchStorage();
+  }));
   log.info("Ready; {queued} events queued, {dead} dead letters", { ...queue.counts });
 
   await aborted(stop);
@@ -131,7 +135,20 @@ function routesOf(
 }
 
 function readinessOf(queue: SqliteQueue): Readiness {
-  return queue.failure === null ? null : { component: "daemon", error: queue.failure };
+  const error = queue.failure ?? queue.full;
+  return error === null ? null : { component: "daemon", error };
+}
+
+/** Says once when the queue stops taking events, and once when it takes them again. */
+function storageWatch(queue: SqliteQueue, log: Log): () => void {
+  let told: string | null = null;
+  return () => {
+    const trouble = queue.failure ?? queue.full;
+    if (trouble === told) return;
+    if (trouble === null) log.warn("Events are accepted again");
+    else log.error("No events are accepted: {trouble}", { trouble });
+    told = trouble;
+  };
 }
 
 function figuresOf(queue: SqliteQueue, delivery: DeliveryLoop, clock: Clock): Figures {

@@ -30,7 +30,11 @@ export function operate(job: OperatorJob): number {
     case "purge":
       return changed(job, "purged", operator.purgeDead(selection));
     case "retry": {
-      if (shelf === "queue") return changed(job, "due now", operator.retryQueued(selection));
+      if (shelf === "queue") {
+        const what =
+          "due now, but for those whose integration key ilert limits: they wait for the end of its pause";
+        return changed(job, what, operator.retryQueued(selection));
+      }
       const { retried, refused } = operator.retryDead(selection);
       for (const { id, reason } of refused) reportLine(`${id} cannot be queued again: ${reason}`);
       return Math.max(changed(job, "queued again", retried), refused.length > 0 ? 1 : 0);

@@ -21,7 +21,7 @@ import {
 import type { Selection } from "../queue/operator.ts";
 import { runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
-import { printLine, reportLine } from "../runtime/print.ts";
+import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
 import { showPermissions } from "./permissions.ts";
 
@@ -138,7 +138,9 @@ function realPath(file: string): string {
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
   const { exitCode, message } = await runJailed(job, permissions);
-  if (message !== null) reportLine(message);
+  if (message === null) return exitCode;
+  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  else reportLine(message);
   return exitCode;
 }
 

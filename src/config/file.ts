@@ -5,6 +5,9 @@ import { type Given, nearest, type Source } from "./given.ts";
 import type { Surroundings } from "./environment.ts";
 import { failureOf } from "../runtime/failure.ts";
 
+/** How YAML writes that there is no value; the failsafe schema reads them as text. */
+const NOTHING = ["", "~", "null"];
+
 export async function readConfigFile(path: string, surroundings: Surroundings): Promise<Source> {
   const source: Source = { given: new Map(), problems: [] };
   let content: string;
@@ -59,7 +62,7 @@ export async function readConfigFile(path: string, surroundings: Surroundings): 
 
 /** The setting as text, null where the file leaves it empty, or the problem as a sentence. */
 function textsOf(flag: Flag, value: unknown, origin: string): Given | string | null {
-  if (value === null || value === "") return null;
+  if (value === null || NOTHING.includes(String(value))) return null;
   if (typeof value === "string") return { origin, texts: [value] };
   if (!flag.repeatable) return `${origin}: must be a single value`;
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {

@@ -70,6 +70,9 @@ const CLOCK_JUMP_MIN_MS = 2_000;
 /** What ilert answers to an event it takes. */
 const ACCEPTED_STATUS = 202;
 
+/** Characters of ilert's answer in a log line; the dead letter has more. */
+const LOGGED_ANSWER_MAX = 300;
+
 /** For settling what the end of the shutdown time-out cut off. */
 const SETTLE_GRACE_MS = 1_000;
 
@@ -88,6 +91,7 @@ export class DeliveryLoop {
   #stopping = false;
   #cancelTimer: () => void = () => {};
   #timerAt: number | null = null;
+  #outageSince = 0;
   /** Wall clock minus monotonic clock. */
   #clockOffset: number;
   #idle: (() => void) | null = null;
@@ -249,6 +253,10 @@ export class DeliveryLoop {
       // One answer tells that the key is limited; the others were on their way and had no chance.
       if (!isFirst) return null;
       waitMs = pauseMs;
+      log.warn("ilert limits {key}: its events wait for {seconds} s, those of other keys do not", {
+        key: redactKey(key),
+        seconds: inSeconds(pauseMs),
+      });
     }
     if (isUncounted) return null;
     const attempts = queued.attempts + 1;
@@ -262,7 +270,7 @@ export class DeliveryLoop {
       key: redactKey(key),
       reason: outcome.reason,
       attempt: attempts + 1,
-      seconds: ((at - now) / 1000).toFixed(1),
+      seconds: inSeconds(at - now),
     });
     return { kind: "waiting", attempts, nextAttemptAt: at, lastError: outcome.reason };
   }
@@ -274,12 +282,18 @@ export class DeliveryLoop {
     reason: string,
     responseBody: string | null,
   ): Settlement {
-    this.#deps.log.error("Event {id} of {key} is a dead letter after {attempts} attempts: {reason}", {
-      id: queued.id,
-      key: redactKey(queued.event.integrationKey),
-      attempts,
-      reason,
-    });
+    const { integrationKey, alertKey } = queued.event;
+    this.#deps.log.error(
+      "Event {id} of {key}, alert key {alertKey}, is a dead letter after attempt {attempts}: {reason} {answer}",
+      {
+        id: queued.id,
+        key: redactKey(integrationKey),
+        alertKey: alertKey ?? "none",
+        attempts,
+        reason,
+        answer: (responseBody ?? "").slice(0, LOGGED_ANSWER_MAX),
+      },
+    );
     return { kind: "dead", attempts, status, reason, responseBody };
   }
 
@@ -287,9 +301,11 @@ export class DeliveryLoop {
     const { log } = this.#deps;
     if (change === "opened") {
       const reason = outcome.kind === "retry" ? outcome.reason : "";
+      this.#outageSince = this.#deps.clock.monotonic();
       log.error("ilert does not take events ({reason}); they stay queued and ilert is probed", { reason });
     } else {
-      log.warn("ilert takes events again");
+      const seconds = inSeconds(this.#deps.clock.monotonic() - this.#outageSince);
+      log.warn("ilert takes events again, after {seconds} s", { seconds });
       this.#queue.rescan();
     }
   }
@@ -315,6 +331,10 @@ export class DeliveryLoop {
       this.#nextTurn.request();
     });
   }
+}
+
+function inSeconds(ms: number): number {
+  return Math.round(ms / 100) / 10;
 }
 
 function earliest(a: number | null, b: number | null): number | null {

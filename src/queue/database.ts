@@ -74,7 +74,7 @@ export function openDatabase(
 export function openForCommand(path: string, mode: "read" | "write"): OpenDatabase {
   let db: DatabaseSync | undefined;
   try {
-    Deno.statSync(path);
+    refuseMissing(path);
     refuseForeignContent(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: mode === "read" });
     if (schemaVersion(db) === 0) {
@@ -116,7 +116,17 @@ function createPrivate(path: string): void {
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
 }
 
-function refuseForeignContent(path: string): void {
+export function refuseMissing(path: string): void {
+  try {
+    Deno.statSync(path);
+  } catch (error) {
+    throw new StartupFailure(`cannot read ${path}: ${failureOf(error)}; name the agent's file with -f`, 2, {
+      cause: error,
+    });
+  }
+}
+
+export function refuseForeignContent(path: string): void {
   let file: Deno.FsFile;
   try {
     file = Deno.openSync(path, { read: true });

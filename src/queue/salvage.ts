@@ -6,7 +6,7 @@
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { failureOf } from "../runtime/failure.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
-import { openDatabase, takeLock, verdictOf } from "./database.ts";
+import { openDatabase, refuseForeignContent, refuseMissing, takeLock, verdictOf } from "./database.ts";
 import { logPathOf } from "./database_files.ts";
 import { countRows, EventRows } from "./event_rows.ts";
 
@@ -23,6 +23,8 @@ const TABLES = ["ilagent", "event_items", "mqtt_queue", "dead_letters"] as const
 
 /** Throws `StartupFailure` where the file is in use, is no database, or cannot be moved. */
 export function repair(path: string, aside: string): Salvage {
+  refuseMissing(path);
+  refuseForeignContent(path);
   using _lock = takeLock(path);
   if (isHealthy(path)) return { aside: null, queued: 0, dead: 0, missing: 0 };
   for (const [from, to] of [[path, aside], [logPathOf(path), logPathOf(aside)]] as const) move(from, to);

@@ -10,6 +10,12 @@ export function reportLine(line: string): void {
   writeWhole(Deno.stderr, `ilagent: ${line.replaceAll("\n", " ")}`);
 }
 
+/** The same as a line of the JSON log. */
+export function reportJson(message: string): void {
+  const record = { "@timestamp": new Date().toISOString(), level: "fatal", message, properties: {} };
+  writeWhole(Deno.stderr, JSON.stringify(record));
+}
+
 function writeWhole(stream: { writeSync(bytes: Uint8Array): number }, line: string): void {
   let bytes = encoder.encode(line + "\n");
   try {

@@ -120,7 +120,16 @@ export class HttpServer {
   async #counted(request: Request): Promise<Response> {
     this.#inHand++;
     try {
-      return await this.#answer(request);
+      const response = await this.#answer(request);
+      if (response.status >= 400 && this.#log.isEnabledFor("debug")) {
+        const { method } = request;
+        this.#log.debug("{method} {path} was answered {status}", {
+          method,
+          path: pathOf(request.url),
+          status: response.status,
+        });
+      }
+      return response;
     } finally {
       this.#inHand--;
       if (this.#inHand === 0) this.#idle?.();

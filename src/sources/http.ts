@@ -1,11 +1,12 @@
 /** Turns a request into an event in the queue: durable first, acknowledged second. */
 
-import { parseEvent } from "../domain/event.ts";
+import { type AlertEvent, parseEvent } from "../domain/event.ts";
 import { enrich, type Enrichment } from "../domain/enrichment.ts";
 import { parseJson } from "../domain/json.ts";
 import { type EventQueue, QueueUnavailable } from "../queue/queue.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import type { Log } from "../runtime/log.ts";
+import { redactKey } from "../runtime/redact.ts";
 import { error, json, unavailable } from "../server/answers.ts";
 import { BODY_BYTES_MAX, BODY_DEADLINE_MS, readBody } from "../server/body.ts";
 
@@ -46,6 +47,14 @@ export class HttpSource implements Disposable {
     }
   }
 
+  #logAccepted(id: string, { integrationKey, alertKey }: AlertEvent): void {
+    this.#log.debug("Event {id} of {key}, alert key {alertKey}, accepted over HTTP", {
+      id,
+      key: redactKey(integrationKey),
+      alertKey: alertKey ?? "none",
+    });
+  }
+
   [Symbol.dispose](): void {
     this.#deadlines[Symbol.dispose]();
   }
@@ -64,7 +73,7 @@ export class HttpSource implements Disposable {
       const stored = await this.#queue.enqueue(event, null);
       for (const warning of warnings) this.#log.warn("Event {id}: {warning}", { id: stored.id, warning });
       if (this.#log.isEnabledFor("debug")) {
-        this.#log.debug("Event {id} accepted over HTTP", { id: stored.id });
+        this.#logAccepted(stored.id, event);
       }
       return json(200, { id: stored.id, ...event, customDetails: event.customDetails ?? null });
     } catch (cause) {

@@ -131,7 +131,7 @@ for (
       /--event_type: must be ALERT, ACCEPT, RESOLVE or COMMENT/,
     ],
     [["event", "-t", "ALERT", "-s", "x"], {}, /--integration_key: is required/],
-    [["audit", "-f", "/gone.db3"], {}, /\/gone\.db3: no such file/],
+    [["audit", "-f", "/gone.db3"], {}, /cannot read \/gone\.db3: no such file/],
   ] as [string[], Record<string, string>, RegExp][]
 ) {
   Deno.test(`${args.join(" ")} ${JSON.stringify(env)} exits 2 with one clear line`, async () => {

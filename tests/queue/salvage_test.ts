@@ -79,3 +79,12 @@ Deno.test("repair() refuses a file that an agent uses", async () => {
     return true;
   });
 });
+
+Deno.test("repair() refuses a file that is no database or not there, and moves nothing", () => {
+  using folder = new TempFolder();
+  const path = folder.file("notes");
+  assert.throws(() => repair(path, folder.file("aside")), /cannot read .*notes: no such file/);
+  Deno.writeTextFileSync(path, "these are notes, not a database");
+  assert.throws(() => repair(path, folder.file("aside")), /is not an SQLite database/);
+  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["notes"]);
+});
