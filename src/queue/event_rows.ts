@@ -316,7 +316,6 @@ export function countRows(db: DatabaseSync): RowCounts {
 
 function untaken(rows: Iterable<unknown>, taken: ReadonlySet<string>, limit: number): QueuedEvent[] {
   const events: QueuedEvent[] = [];
-  if (limit < 1) return events;
   for (const row of rows as Iterable<Row>) {
     if (taken.has(String(row.id))) continue;
     events.push(queuedEvent(row));
