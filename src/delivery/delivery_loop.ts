@@ -172,9 +172,12 @@ export class DeliveryLoop {
   }
 
   #nextProbe(isPaused: (key: string) => boolean, now: number): QueuedEvent | null {
-    const at = this.#breaker.nextProbeAt;
-    if (at === null || now < at) return null;
-    const probe = this.#queue.claimProbe(isPaused, this.#breaker.failedKeys);
+    const { nextProbeAt, failedKeys } = this.#breaker;
+    if (nextProbeAt === null) return null;
+    // An event of a key that has not failed is worth asking at once: the trouble may be with other keys only.
+    const probe = now < nextProbeAt
+      ? this.#queue.claimUntried(isPaused, failedKeys)
+      : this.#queue.claimProbe(isPaused, failedKeys);
     if (probe !== null) this.#breaker.startProbe();
     return probe;
   }

@@ -169,11 +169,15 @@ export class EventRows {
   /** The first head, due or not, of an integration key that `admits`. */
   probe(admits: (key: string) => boolean, taken: ReadonlySet<string>): QueuedEvent | null {
     for (const key of this.#keysAfter("")) {
-      if (!admits(key)) continue;
-      const head = untaken(this.#headsOf.all(key, 1 + taken.size), taken, 1)[0];
-      if (head !== undefined) return head;
+      const head = admits(key) ? this.headOf(key, taken) : null;
+      if (head !== null) return head;
     }
     return null;
+  }
+
+  /** The first head of this integration key, due or not. */
+  headOf(key: string, taken: ReadonlySet<string>): QueuedEvent | null {
+    return untaken(this.#headsOf.all(key, 1 + taken.size), taken, 1)[0] ?? null;
   }
 
   /** A head of the next admitted key in turn; within a key, each of its heads in turn. */

@@ -48,6 +48,11 @@ export interface EventQueue {
   ): QueuedEvent | null;
   /** Resolves when durable; while the disk fails it keeps trying and the lane stays claimed. */
   settle(claimed: QueuedEvent, settlement: Settlement): Promise<void>;
+  /** The head of an integration key outside `failedKeys` whose event arrived since the last probe; null where there is none. */
+  claimUntried(
+    isPaused: (integrationKey: string) => boolean,
+    failedKeys: ReadonlySet<string>,
+  ): QueuedEvent | null;
   /** Gives a claimed event back as if it had not been tried. */
   release(claimed: QueuedEvent): void;
   /** When the first waiting event is due, in ms since the epoch; null when none is waiting. */

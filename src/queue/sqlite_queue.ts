@@ -20,6 +20,8 @@ const ROWS_PER_KEY = 128;
 const DISK_RETRY_SECONDS = 5;
 /** And when a bound is reached: it takes a while until enough has left. */
 const FULL_RETRY_SECONDS = 10;
+/** More keys than this wait for their turn in the rotation of probes. */
+const ARRIVED_KEYS_MAX = 1_000;
 const SQLITE_FULL = 13;
 const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
@@ -52,6 +54,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Whether the file may hold claimable rows that are not in the buffer. */
   #unread = true;
   #lastKey = "";
+  /** Integration keys of new heads since the last probe. */
+  readonly #arrivedKeys = new Set<string>();
   #nextDue: number | null = null;
   #ledger: Ledger;
   #counts: RowCounts;
@@ -187,10 +191,27 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     failedKeys: ReadonlySet<string>,
   ): QueuedEvent | null {
     this.#returnBuffer();
+    this.#arrivedKeys.clear();
     const probe = this.#rows.probe((key) => !isPaused(key) && !failedKeys.has(key), this.#taken) ??
       this.#rows.rotate((key) => !isPaused(key), this.#taken);
     if (probe !== null) this.#taken.add(probe.id);
     return probe;
+  }
+
+  claimUntried(
+    isPaused: (integrationKey: string) => boolean,
+    failedKeys: ReadonlySet<string>,
+  ): QueuedEvent | null {
+    for (const key of this.#arrivedKeys) {
+      this.#arrivedKeys.delete(key);
+      if (failedKeys.has(key) || isPaused(key)) continue;
+      this.#returnBuffer();
+      const head = this.#rows.headOf(key, this.#taken);
+      if (head === null) continue;
+      this.#taken.add(head.id);
+      return head;
+    }
+    return null;
   }
 
   settle(claimed: QueuedEvent, settlement: Settlement): Promise<void> {
@@ -299,6 +320,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Buffers a new head, unless older ones wait in the file: those go first. */
   #offer(head: QueuedEvent): void {
+    if (this.#arrivedKeys.size < ARRIVED_KEYS_MAX) this.#arrivedKeys.add(head.event.integrationKey);
     if (this.#unread || this.#buffer.length >= BUFFERED_EVENTS_MAX) {
       this.#unread = true;
       this.#taken.delete(head.id);

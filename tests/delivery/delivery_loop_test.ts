@@ -364,6 +364,22 @@ Deno.test("DeliveryLoop probes a key that recovered in turn with one that has a 
   assert.ok(good !== undefined && good.at - recoveredAt <= 4_000, `${good?.at}`);
 });
 
+Deno.test("DeliveryLoop asks at once with a key that has not failed, so that one broken key does not hold back the others", async () => {
+  await using all = setting();
+  const { add, ilert, clock, loop, pass } = all;
+  ilert.answer = ({ integrationKey }) => integrationKey === "bad" ? SERVER_ERROR : DELIVERED;
+  await add(...numbered(100, { integrationKey: "bad" }));
+  await until(
+    () => loop.state.outageSince !== null && loop.state.inFlight === 0,
+    "the bad key opens the breaker",
+  );
+  await pass(10);
+  const at = clock.now();
+  await add({ integrationKey: "good", summary: "good" });
+  await until(() => ilert.summaries.includes("good"), "it is tried");
+  assert.equal(clock.now(), at);
+});
+
 Deno.test("DeliveryLoop sets no timer when it has nothing to wait for", async () => {
   await using all = setting();
   const { add, clock, empty, pass } = all;

@@ -16,8 +16,8 @@ interface Begun {
   confirm: () => void;
   /** It never happened. */
   undo: () => void;
-  /** Whether the rows of a file show it. */
-  isIn: (rows: Rows) => boolean;
+  /** Whether the rows of a file show it; null for a write that can leave no trace. */
+  isIn: (rows: Rows) => boolean | null;
   promise: Promise<void>;
 }
 
@@ -36,6 +36,7 @@ export class QueueUnderTest {
   #copies = 0;
   #file: string;
   #queue: SqliteQueue;
+  #isOpen = true;
   #begun: Begun[] = [];
   /** Whether a claim has passed over a paused key since the file was last read: those come back only with a rescan. */
   #passedOver = false;
@@ -59,7 +60,7 @@ export class QueueUnderTest {
   enqueueUnstorable(key: string, alertKey: string | null): void {
     const event = anEvent({ integrationKey: key, alertKey, summary: "unstorable", customDetails: 1n });
     const refused = this.#queue.enqueue(event, null).then(() => assert.fail("stored"), () => {});
-    this.#begin(refused, { confirm: () => {}, undo: () => {}, isIn: () => true });
+    this.#begin(refused, { confirm: () => {}, undo: () => {}, isIn: () => null });
   }
 
   claim(isPaused: (key: string) => boolean): Entry | null {
@@ -141,8 +142,7 @@ export class QueueUnderTest {
   }
 
   async restart(): Promise<void> {
-    await this.#queue[Symbol.asyncDispose]();
-    await Promise.resolve();
+    await this.#close();
     assert.ok(this.#begun.every(({ isConfirmed }) => isConfirmed), "the end left writes behind");
     this.#begun = [];
     this.#reopen(this.#file);
@@ -156,14 +156,15 @@ export class QueueUnderTest {
     const open = this.#begun.filter(({ isConfirmed }) => !isConfirmed);
     this.#begun = [];
     for (const begun of open) begun.isConfirmed = true; // What the old queue still confirms, nobody has heard.
-    await this.#queue[Symbol.asyncDispose]();
+    await this.#close();
     const rows = rowsOf(copy);
     let isCutOff = false;
     for (const { isIn, confirm, undo } of open) {
-      if (isIn(rows)) {
+      const isKept = isIn(rows);
+      if (isKept === true) {
         assert.ok(!isCutOff, "a write survived the crash, one before it did not");
         confirm();
-      } else {
+      } else if (isKept === false) {
         isCutOff = true;
         undo();
       }
@@ -189,7 +190,13 @@ export class QueueUnderTest {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#queue[Symbol.asyncDispose]();
+    await this.#close();
+  }
+
+  /** Also where a restart failed halfway. */
+  async #close(): Promise<void> {
+    if (this.#isOpen) await this.#queue[Symbol.asyncDispose]();
+    this.#isOpen = false;
   }
 
   #claimed(queued: QueuedEvent, isPaused: (key: string) => boolean, isProbe: boolean): Entry {
@@ -220,6 +227,7 @@ export class QueueUnderTest {
     this.model.restart();
     this.#passedOver = false;
     this.#queue = SqliteQueue.open(file, ROOMY, this.clock);
+    this.#isOpen = true;
     this.#agreesInRows();
     this.#agreesInNumbers();
   }
