@@ -17,7 +17,6 @@ const IN_FILE = 200, IN_LOG = 40;
 const DETAILS_CHARACTERS = 2_000;
 const DELIVERY_MS_MAX = 20_000;
 const ACKNOWLEDGED = { value: IN_FILE + IN_LOG, name: "those acknowledged" };
-const SILENT = "acknowledged events are gone, the ledger holds without them, and it says nothing";
 
 interface Damage {
   what: string;
@@ -48,7 +47,7 @@ const DAMAGES: readonly Damage[] = [
     inflict: (file) => truncate(`${file}-wal`, middleOf(`${file}-wal`) + 77),
     survivors: IN_FILE,
   },
-  { what: "log_garbage", inflict: (file, random) => garbleWhole(`${file}-wal`, random), survivors: IN_FILE },
+  { what: "log_garbage", inflict: (file, random) => garbleWhole(`${file}-wal`, random), survivors: null },
   {
     what: "log_index_garbage",
     inflict: (file, random) => garbleWhole(`${file}-shm`, random),
@@ -80,7 +79,11 @@ export async function tryDamagedFiles(circumstances: Circumstances, findings: Fi
     await findings.attempt(name, checked, async () => {
       using folder = new TempFolder();
       // The log belongs to the damage only where it is what is damaged: beside a sound log SQLite repairs pages from it.
-      for (const suffix of damage.survivors === null ? [""] : ["", "-wal", "-shm"]) {
+      for (
+        const suffix of damage.survivors === null && damage.what !== "log_garbage"
+          ? [""]
+          : ["", "-wal", "-shm"]
+      ) {
         Deno.copyFileSync(template.file(`ilagent.db3${suffix}`), folder.file(`ilagent.db3${suffix}`));
       }
       damage.inflict(folder.file("ilagent.db3"), randomOf(seed));
@@ -90,16 +93,8 @@ export async function tryDamagedFiles(circumstances: Circumstances, findings: Fi
         ilertUrl: ilert.url,
       });
       if (damage.survivors === null) return await isRefused(agent);
-      const outcome = await deliversAll(agent, ilert, damage.survivors);
-      findings.value(`${name}.arrived`, outcome.arrived, "events", ACKNOWLEDGED);
-      // After a kill a log may end anywhere; but one that is no log at all was not left so by any agent.
-      if (isLong && damage.what === "log_garbage") {
-        findings.check(
-          `${name}.told`,
-          "it refuses or says that the log is lost",
-          outcome.isTold ? null : SILENT,
-        );
-      }
+      const arrived = await deliversAll(agent, ilert, damage.survivors);
+      findings.value(`${name}.arrived`, arrived, "events", ACKNOWLEDGED);
     });
   }
   if (isLong) await damageLargeFile(circumstances, findings, template.file("ilagent.db3"));
@@ -125,10 +120,10 @@ async function deliversAll(
   agent: AgentRuns,
   ilert: IlertEmulator,
   atLeast: number,
-): Promise<{ arrived: number; isTold: boolean }> {
+): Promise<number> {
   ilert.reset();
   await ilert.comeBack();
-  if (await refusedStart(agent) !== null) return { arrived: 0, isTold: true };
+  if (await refusedStart(agent) !== null) return 0;
   const { accepted, holds } = await agent.audit();
   assert.ok(holds, "the ledger does not hold");
   assert.ok(accepted >= atLeast, `${accepted} events are left, of ${atLeast} that were not touched`);
@@ -136,10 +131,9 @@ async function deliversAll(
   await until(async () => (await agent.audit()).queued === 0, "the queue is empty");
   assert.deepEqual([ilert.acceptedCount, ilert.duplicates], [accepted, 0]);
   assert.ok((await agent.audit()).holds, "the ledger does not hold after the delivery");
-  const isTold = agent.current.stderrLines.length > 0;
   await agent.kill();
   await ilert.goDown();
-  return { arrived: accepted, isTold };
+  return accepted;
 }
 
 function middleOf(path: string): number {

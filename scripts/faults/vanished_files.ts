@@ -18,7 +18,6 @@ const EVENTS = 10;
 interface Way {
   way: string;
   vanish: (file: string) => void;
-  isLongOnly?: boolean;
 }
 
 const WAYS: readonly Way[] = [
@@ -36,13 +35,12 @@ const WAYS: readonly Way[] = [
       Deno.renameSync(`${file}.copy`, file);
     },
   },
-  { way: "log_deleted", vanish: (file) => Deno.removeSync(`${file}-wal`), isLongOnly: true },
+  { way: "log_deleted", vanish: (file) => Deno.removeSync(`${file}-wal`) },
 ];
 
 export async function tryVanishedFiles(circumstances: Circumstances, findings: Findings): Promise<void> {
-  const { command, isLong } = circumstances;
-  for (const { way, vanish, isLongOnly } of WAYS) {
-    if (isLongOnly && !isLong) continue;
+  const { command } = circumstances;
+  for (const { way, vanish } of WAYS) {
     using folder = new TempFolder();
     await using ilert = await IlertEmulator.start();
     await using agent = await AgentRuns.of({

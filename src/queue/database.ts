@@ -4,10 +4,16 @@ import { DatabaseSync } from "node:sqlite";
 import { failureOf } from "../runtime/failure.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
 import { lockPathOf, logPathOf } from "./database_files.ts";
+import { isCorrupt } from "./sqlite_errors.ts";
 import { migrate, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
 
-/** Other processes (audit, dead letter commands) hold the file for milliseconds only. */
+/** How long a start and a command wait for another process that holds the file. */
 const BUSY_TIMEOUT_MS = 5_000;
+/** How long the running agent does: its event loop waits with it. Commands hold the file for milliseconds only. */
+const BUSY_TIMEOUT_RUNNING_MS = 50;
+/** sqlite.org/fileformat2.html, "WAL File Format"; the last bit tells the byte order of its checksums. */
+const LOG_HEADER_BYTES = 32;
+const LOG_MAGIC = 0x377f0682;
 const SQLITE_HEADER = "SQLite format 3\0";
 /** Larger files are not checked page by page at start: that would keep the intake closed for seconds. */
 const CHECKED_BYTES_MAX = 64 * 1024 * 1024;
@@ -40,6 +46,7 @@ export function openDatabase(
   let db: DatabaseSync | undefined;
   try {
     refuseForeignContent(path);
+    refuseDamagedLog(path);
     createPrivate(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
     refuseUnusable(db, path);
@@ -49,14 +56,14 @@ export function openDatabase(
       migrate(opened);
       adopt(opened);
     });
-    db.exec("PRAGMA synchronous = NORMAL");
+    db.exec(`PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = ${BUSY_TIMEOUT_RUNNING_MS}`);
     // SQLite keeps this very file as long as a connection is open.
     const log = Deno.openSync(logPathOf(path), { write: true });
-    const identity = Deno.statSync(path);
+    const files = [path, logPathOf(path)].map((file) => ({ file, opened: Deno.statSync(file) }));
     return {
       db,
       sync: () => log.syncData(),
-      isInPlace: () => isSameFile(path, identity),
+      isInPlace: () => files.every(({ file, opened }) => isSameFile(file, opened)),
       [Symbol.dispose]() {
         log.close();
         opened.close();
@@ -141,6 +148,27 @@ export function refuseForeignContent(path: string): void {
   throw new StartupFailure(`${path} is not an SQLite database; name another file with -f`, 2);
 }
 
+/** SQLite passes over a log it cannot read, and with it over the events that were acknowledged last. */
+function refuseDamagedLog(path: string): void {
+  const head = new Uint8Array(LOG_HEADER_BYTES);
+  try {
+    using log = Deno.openSync(logPathOf(path), { read: true });
+    if ((log.readSync(head) ?? 0) < head.length) return;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  // A loss of power can leave zeros where nothing was acknowledged yet.
+  const magic = new DataView(head.buffer).getUint32(0) & ~1;
+  if (magic === LOG_MAGIC || head.every((byte) => byte === 0)) return;
+  throw new StartupFailure(
+    `${
+      logPathOf(path)
+    } is damaged, and with it the events that were accepted last; restore it, or move it away to go on without them`,
+    1,
+  );
+}
+
 function refuseUnusable(db: DatabaseSync, path: string): void {
   const version = schemaVersion(db);
   if (version > SCHEMA_VERSION) {
@@ -193,8 +221,7 @@ function inTransaction(db: DatabaseSync, work: () => void): void {
 
 function startupFailure(path: string, error: unknown): StartupFailure {
   if (error instanceof StartupFailure) return error;
-  const code = sqliteCode(error);
-  if (code === 11 || code === 26) return corrupt(path, failureOf(error));
+  if (isCorrupt(error)) return corrupt(path, failureOf(error));
   return new StartupFailure(
     `cannot use the database ${path}: ${failureOf(error)}; name a file in a writable folder with -f`,
     2,
@@ -208,10 +235,4 @@ function corrupt(path: string, detail: string): StartupFailure {
     `${path} is corrupt (${cause}); it was left as it is: 'ilagent repair' keeps it aside and saves what can be read`,
     1,
   );
-}
-
-/** SQLite's primary result code (sqlite.org/rescode.html), where the error is one of SQLite's. */
-export function sqliteCode(error: unknown): number | undefined {
-  const code = (error as { errcode?: unknown } | null)?.errcode;
-  return typeof code === "number" ? code & 0xff : undefined;
 }

@@ -1,6 +1,7 @@
 /** Everything that arrives while the disk is busy goes to disk in one transaction: one fsync for all of it. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { isBusy } from "./sqlite_errors.ts";
 import { NextTurn } from "../runtime/next_turn.ts";
 
 export interface Write {
@@ -23,6 +24,10 @@ export interface CommitObserver {
   /** The writes will be tried again, each on its own, or get their `failed`. */
   afterRollback(): void;
 }
+
+/** How long writes wait for another process that holds the file, and how often they look. */
+const BUSY_MAX_MS = 5_000;
+const BUSY_RETRY_MS = 200;
 
 /** How long to wait before a write that must not be given up is tried again. */
 const RETRY_MS = 1_000;
@@ -49,6 +54,9 @@ export class GroupCommit implements AsyncDisposable {
   #syncing: Promise<void> | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #failure: unknown = null;
+  /** Since when another process holds the file, by `performance.now()`. */
+  #busySince: number | null = null;
+  #isClosing = false;
 
   /** `sync` resolves when all that was committed before the call will survive a loss of power. */
   constructor(db: DatabaseSync, sync: () => Promise<void>, observer: CommitObserver) {
@@ -68,11 +76,12 @@ export class GroupCommit implements AsyncDisposable {
 
   add(write: Write): void {
     this.#waiting.push(write);
-    if (this.#syncing === null) this.#nextTurn.request();
+    if (this.#syncing === null && this.#busySince === null) this.#nextTurn.request();
   }
 
   /** Makes durable what waits; what the disk refuses now is not tried again. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
     do {
       await this.#syncing;
       this.#flush();
@@ -103,6 +112,7 @@ export class GroupCommit implements AsyncDisposable {
       return this.#refused(group, error);
     }
     this.#failure = null;
+    this.#busySince = null;
     this.#observer.written();
     // A failing fsync is not caught: whether the kernel still has the pages nobody can tell (as PostgreSQL learnt in
     // 2018), so the agent ends and the next start reads what is really there.
@@ -128,8 +138,9 @@ export class GroupCommit implements AsyncDisposable {
   }
 
   #refused(group: Write[], error: unknown): void {
-    this.#failure = error;
     this.#observer.afterRollback();
+    if (isBusy(error)) return this.#postponed(group, error);
+    this.#failure = error;
     if (group.length > 1) this.#singly.push(...group);
     else this.#stubborn.push(...group.filter((write) => write.failed(error)));
     if (this.#singly.length + this.#waiting.length > 0) return this.#nextTurn.request();
@@ -137,10 +148,25 @@ export class GroupCommit implements AsyncDisposable {
     this.#retry = setTimeout(() => this.#tryAgain(), RETRY_MS);
   }
 
+  /** Another process holds the file: all wait together for a moment, then those who may not wait longer are refused. */
+  #postponed(group: Write[], error: unknown): void {
+    const now = performance.now();
+    this.#busySince ??= now;
+    let kept = group;
+    if (this.#isClosing || now - this.#busySince > BUSY_MAX_MS) {
+      this.#failure = error;
+      kept = [...group, ...this.#waiting.splice(0)].filter((write) => write.failed(error));
+    }
+    if (this.#isClosing) return;
+    this.#waiting.unshift(...kept);
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#tryAgain(), BUSY_RETRY_MS);
+  }
+
   #tryAgain(): void {
     this.#singly.push(...this.#stubborn);
     this.#stubborn = [];
-    if (this.#singly.length > 0) this.#flush();
+    if (this.#singly.length + this.#waiting.length > 0) this.#flush();
     else if (this.#syncing === null && this.#failure !== null) this.#write([]);
   }
 }

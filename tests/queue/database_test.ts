@@ -99,6 +99,19 @@ Deno.test("openDatabase() refuses another program's database and leaves it untou
   }
 });
 
+Deno.test("openDatabase() refuses a log that SQLite would silently pass over, and not one of zeros", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  openDatabase(path, nothing)[Symbol.dispose]();
+  Deno.writeFileSync(`${path}-wal`, new Uint8Array(4096).fill(0xa5));
+  const refusal = refusalOf(() => openDatabase(path, nothing));
+  assert.equal(refusal.exitCode, 1);
+  assert.match(refusal.message, /a\.db3-wal is damaged, and with it the events that were accepted last/);
+  assert.equal(Deno.statSync(`${path}-wal`).size, 4096);
+  Deno.writeFileSync(`${path}-wal`, new Uint8Array(4096));
+  openDatabase(path, nothing)[Symbol.dispose]();
+});
+
 Deno.test("openDatabase() lets one agent in at a time and says so with the way out", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");

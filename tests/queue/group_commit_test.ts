@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { GroupCommit, type Write } from "../../src/queue/group_commit.ts";
+import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
 
 interface Disk extends AsyncDisposable {
@@ -111,4 +112,33 @@ Deno.test("GroupCommit makes durable what still waits when it is closed", async 
   all.commits.add(insert(all, "a"));
   await all[Symbol.asyncDispose]();
   assert.ok(all.story.includes("ack a"));
+});
+
+Deno.test("GroupCommit keeps its writes together while another process holds the file, and refuses them after 5 s", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db");
+  using db = new DatabaseSync(path, { timeout: 10 });
+  db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (name TEXT)");
+  const story: string[] = [];
+  const observer = { beforeCommit: () => {}, written: () => {}, durable: () => {}, afterRollback: () => {} };
+  await using commits = new GroupCommit(db, () => Promise.resolve(), observer);
+  const write = (name: string, isKept: boolean): Write => ({
+    apply: () => void db.prepare("INSERT INTO t VALUES (?)").run(name),
+    committed: () => story.push(`ack ${name}`),
+    failed: () => {
+      story.push(`refuse ${name}`);
+      return isKept;
+    },
+  });
+  using other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  commits.add(write("a", false));
+  commits.add(write("b", true));
+  await until(() => story.length === 2, "they are refused");
+  assert.deepEqual(story, ["refuse a", "refuse b"]);
+  assert.notEqual(commits.failure, null);
+  other.exec("ROLLBACK");
+  await until(() => story.length === 3, "what must not be given up is written");
+  assert.equal(story[2], "ack b");
+  assert.equal(commits.failure, null);
 });
