@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { AgentProcess, BUILT, freePort, runAgent, type RunOptions } from "../tests/support/agent_process.ts";
 import { isObject } from "../tests/support/ilert_event_validation.ts";
+import { PROXY_VARIABLES } from "./build/run_flags.ts";
 import { connectDirectly, fetchDependencies } from "./from_source.ts";
 
 const STAGES = ["ALERT", "ACCEPT", "RESOLVE"] as const;
@@ -14,17 +15,10 @@ const SUMMARY = "ilagent live check, please ignore: it resolves itself";
 const DEFAULT_HOST = "https://api.ilert.com";
 /** The user's way to ilert; everything else the agent must not see. */
 const PASSED_VARIABLES = [
-  ...["ILERT_INTEGRATION_KEY", "ILERT_API_HOST", "ILERT_HEARTBEAT_HOST"],
-  ...[
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-  ],
+  "ILERT_INTEGRATION_KEY",
+  "ILERT_API_HOST",
+  "ILERT_HEARTBEAT_HOST",
+  ...PROXY_VARIABLES,
 ];
 const DELIVERY_MS_MAX = 60_000, AUDIT_INTERVAL_MS = 500, POST_MS_MAX = 10_000;
 

@@ -1,16 +1,9 @@
+/** What tells Deno's own HTTP client of a proxy. */
+export const PROXY_VARIABLES: readonly string[] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]
+  .flatMap((name) => [name, name.toLowerCase()]);
+
 /** The environment variables the built file can see. `--ignore-env` makes all others read as unset. */
-const ENV_NAMES = [
-  "ILAGENT_*",
-  "ILERT_*",
-  "HTTP_PROXY",
-  "HTTPS_PROXY",
-  "ALL_PROXY",
-  "NO_PROXY",
-  "http_proxy",
-  "https_proxy",
-  "all_proxy",
-  "no_proxy",
-];
+const ENV_NAMES = ["ILAGENT_*", "ILERT_*", ...PROXY_VARIABLES];
 
 /**
  * What both forms of the built file start with. These are the rights of the main thread before any flag is

@@ -1,7 +1,7 @@
 /** argv → exit code: reads the settings, then starts the command, jailed wherever it reaches network or files. */
 
 import { resolve } from "node:path";
-import type { AlertEvent } from "../domain/event.ts";
+import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
 import { enrichmentOf, logConfig, relayConfig } from "../config/daemon.ts";
 import type { Surroundings } from "../config/environment.ts";
@@ -155,19 +155,12 @@ function integrationKeyOf(values: FlagValues): string {
 
 function eventOf(values: FlagValues, integrationKey: string): AlertEvent {
   const event: AlertEvent = {
-    integrationKey,
-    eventType: values.event_type ?? "ALERT",
-    summary: values.summary ?? "",
+    ...minimalEvent(integrationKey, values.event_type ?? "ALERT", values.summary ?? ""),
     alertKey: values.alert_key ?? null,
     details: values.details ?? null,
     priority: values.priority ?? null,
-    severity: null,
     images: values.image === undefined ? null : [{ src: values.image }],
     links: values.link === undefined ? null : [{ href: values.link, text: "Provided Url" }],
-    customDetails: undefined,
-    routingKey: null,
-    labels: null,
-    services: null,
   };
   return enrich(event, event, enrichmentOf(values)).event;
 }

@@ -1,6 +1,6 @@
 /** Tells people, through a second integration key, that the agent itself is in trouble. */
 
-import type { AlertEvent } from "../domain/event.ts";
+import { minimalEvent } from "../domain/event.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import type { EventReceiver } from "./delivery_loop.ts";
@@ -54,21 +54,7 @@ export class Alarm implements Disposable {
   }
 
   async #send(eventType: "ALERT" | "RESOLVE", name: string, summary: string): Promise<boolean> {
-    const event: AlertEvent = {
-      integrationKey: this.#key,
-      eventType,
-      summary,
-      alertKey: `ilagent-${name}`,
-      details: null,
-      priority: null,
-      severity: null,
-      images: null,
-      links: null,
-      customDetails: undefined,
-      routingKey: null,
-      labels: null,
-      services: null,
-    };
+    const event = { ...minimalEvent(this.#key, eventType, summary), alertKey: `ilagent-${name}` };
     const outcome = await this.#ilert.deliver(event, null, this.#abort.signal);
     if (outcome.kind === "rejected") {
       this.#log.error("The alarm was refused: {reason}", { reason: outcome.reason });

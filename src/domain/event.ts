@@ -83,6 +83,25 @@ export function parseEvent(json: unknown): ParsedEvent {
   };
 }
 
+/** An event with nothing but what every event needs. */
+export function minimalEvent(integrationKey: string, eventType: EventType, summary: string): AlertEvent {
+  return {
+    integrationKey,
+    eventType,
+    summary,
+    alertKey: null,
+    details: null,
+    priority: null,
+    severity: null,
+    images: null,
+    links: null,
+    customDetails: undefined,
+    routingKey: null,
+    labels: null,
+    services: null,
+  };
+}
+
 /** The body ilert gets: absent fields are left out, what is inside `customDetails` is untouched. */
 export function eventBody(event: AlertEvent): string {
   const body: Partial<Record<keyof AlertEvent, unknown>> = {};
