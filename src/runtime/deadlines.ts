@@ -1,4 +1,4 @@
-/** Time limits for very many short operations: one timer and one signal for all that begin within the same second. */
+/** Time limits for very many short operations: one timer and one signal for all that begin in the same quarter of a second. */
 
 interface Window {
   controller: AbortController;
@@ -7,7 +7,7 @@ interface Window {
 }
 
 /** How much longer than asked an operation may get. */
-const WINDOW_MS = 1_000;
+const WINDOW_MS = 250;
 
 export class Deadlines implements Disposable {
   readonly #limitMs: number;
@@ -15,7 +15,7 @@ export class Deadlines implements Disposable {
   readonly #open = new Map<AbortSignal, Window>();
   readonly #windows = new Set<Window>();
 
-  /** Operations are ended between `limitMs` and one second more after they began. */
+  /** Operations are ended between `limitMs` and a quarter of a second more after they began. */
   constructor(limitMs: number) {
     this.#limitMs = limitMs;
   }
