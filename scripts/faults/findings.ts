@@ -41,7 +41,7 @@ export class Findings {
     try {
       await body();
     } catch (error) {
-      return this.check(name, checked, error instanceof Error ? error.message : String(error));
+      return this.check(name, checked, reasonOf(error));
     }
     this.check(name, checked, null);
   }
@@ -78,4 +78,10 @@ function rounded(value: number): string {
 
 function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, " | ").slice(0, FAILURE_CHARACTERS_MAX);
+}
+
+/** fast-check says how to replay a failure; what was wrong is in the cause. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.cause.message}: ${error.message}` : error.message;
 }

@@ -7,6 +7,9 @@ import { lockPathOf, logPathOf } from "./database_files.ts";
 import { isCorrupt } from "./sqlite_errors.ts";
 import { migrate, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
 
+/** A holder that is just ending keeps its lock for a moment, and so does any program it is about to start. */
+const LOCK_PATIENCE_MS = 400;
+const LOCK_POLL_MS = 20;
 /** How long a start and a command wait for another process that holds the file. */
 const BUSY_TIMEOUT_MS = 5_000;
 /** How long the running agent does: its event loop waits with it. Commands hold the file for milliseconds only. */
@@ -110,7 +113,10 @@ export function takeLock(path: string): Deno.FsFile {
   } catch (error) {
     throw startupFailure(path, error);
   }
-  if (file.tryLockSync(true)) return file;
+  for (let waitedMs = 0; waitedMs <= LOCK_PATIENCE_MS; waitedMs += LOCK_POLL_MS) {
+    if (file.tryLockSync(true)) return file;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_POLL_MS);
+  }
   file.close();
   throw new StartupFailure(
     `${path} is in use by another ilagent; stop that one, or give this one its own file with -f`,
