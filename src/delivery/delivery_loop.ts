@@ -149,8 +149,9 @@ export class DeliveryLoop {
     const isPaused = (key: string) => this.#pauses.isPaused(key, now);
     for (let started = 0; !this.#stopping && this.#inFlight < this.#concurrency; started++) {
       if (started === STARTS_PER_TURN) return this.#nextTurn.request();
-      if (!this.#intakePriority.admits(this.#queue.ledger.accepted, now)) break;
       const isProbe = this.#breaker.isOpen;
+      // A probe is never held back: it is one event, and no timer would bring it back.
+      if (!isProbe && !this.#intakePriority.admits(this.#queue.ledger.accepted, now)) break;
       const next = isProbe ? this.#nextProbe(isPaused, now) : this.#queue.claim(isPaused);
       if (next === null) break;
       this.#pauses.departed(next.event.integrationKey, next.id);
@@ -316,19 +317,20 @@ export class DeliveryLoop {
   /** One timer for whatever comes first: a probe, a due retry, the end of a pause. */
   #armTimer(): void {
     if (this.#stopping) return;
-    const now = this.#deps.clock.monotonic();
+    const { clock } = this.#deps;
+    const now = clock.monotonic();
     const { isOpen, nextProbeAt } = this.#breaker;
     // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.
     const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;
     const dueAt = this.#queue.nextDueAt();
-    const retryAt = dueAt === null ? null : dueAt - this.#clockOffset;
+    const retryAt = dueAt === null ? null : now + dueAt - clock.now();
     const heldBackUntil = isOpen ? null : this.#intakePriority.nextAt;
     const at = earliest(earliest(isOpen ? probeAt : retryAt, this.#pauses.nextEnd()), heldBackUntil);
     if (at === this.#timerAt) return;
     this.#cancelTimer();
     this.#timerAt = at;
     if (at === null) return;
-    this.#cancelTimer = this.#deps.clock.after(at - now, () => {
+    this.#cancelTimer = clock.after(at - now, () => {
       this.#timerAt = null;
       this.#queue.rescan();
       this.#nextTurn.request();
