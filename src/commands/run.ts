@@ -80,6 +80,8 @@ async function runCommand(
       const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
       return await runInJail(job, relayPermissions(config));
     }
+    case "map":
+      return refuse(["map: is not there yet"]);
     case "event":
       return await runInJail(eventJob(values), eventPermissions(hostsOf(values)));
     case "heartbeat": {

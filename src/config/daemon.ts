@@ -6,6 +6,9 @@ import type { RelayConfig } from "../relay.ts";
 import type { LogConfig } from "../runtime/log.ts";
 import { type Flag, flagEntries, type FlagValues } from "./flags.ts";
 
+/** A request that ilert has not answered is given up after this. */
+const SHUTDOWN_SECONDS = 25;
+
 /** A complete configuration, or every problem as a line. `values.file` must be absolute. */
 export function relayConfig(values: FlagValues): RelayConfig | { problems: string[] } {
   if (values.port === undefined && values.heartbeat === undefined) {
@@ -35,7 +38,7 @@ export function relayConfig(values: FlagValues): RelayConfig | { problems: strin
       bytesMax: values.queue_max_bytes,
       deadLettersMax: values.dead_letter_max,
     },
-    shutdownTimeoutMs: values.shutdown_timeout * 1000,
+    shutdownTimeoutMs: (values.shutdown_timeout ?? SHUTDOWN_SECONDS) * 1000,
   };
 }
 
