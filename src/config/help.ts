@@ -31,6 +31,10 @@ const commands: Record<CommandName, CommandHelp> = {
     about: "Show what 'daemon' with the same flags may reach, and nothing else",
     examples: ["ilagent permissions -p 8977"],
   },
+  map: {
+    about: "Show what event a message on stdin would become and why, without sending anything",
+    examples: ["ilagent map --topic site/events --map_key_summary data.text < message.json"],
+  },
   audit: {
     about:
       "Check that every accepted event is delivered, queued, dead or purged; exits 1 when it does not hold",

@@ -21,11 +21,15 @@ export type Settings =
     values: FlagValues;
     operands: string[];
     secretsInFlags: string[];
+    /** Where each value that is not a default was given, as a message names the place. */
+    origins: Origins;
   }
   | { kind: "help"; command: CommandName | null }
   | { kind: "version" }
   | { kind: "no_command" }
   | { kind: "invalid"; problems: string[] };
+
+export type Origins = ReadonlyMap<FlagName, string>;
 
 /** Never throws for bad input: problems are lines that name the place, what is wrong and what would be right. */
 export async function readSettings(args: readonly string[], surroundings: Surroundings): Promise<Settings> {
@@ -44,12 +48,14 @@ export async function readSettings(args: readonly string[], surroundings: Surrou
   problems.push(...sources.slice(1).flatMap((source) => source.problems));
 
   const values: Partial<Record<FlagName, unknown>> = {};
+  const origins = new Map<FlagName, string>();
   for (const [name, flag] of flagEntries) {
     if (!flag.commands.includes(line.command)) continue;
     const found = sources.map((source) => source.given.get(name)).find((one) => one !== undefined);
     if (found === undefined && flag.required?.includes(line.command)) {
       problems.push(missing(name, flag, line.problems));
     }
+    if (found !== undefined) origins.set(name, found.origin);
     values[name] = valueOf(flag, found ?? defaultOf(name, flag), problems);
   }
   if (problems.length > 0) return { kind: "invalid", problems: problems.filter((problem) => problem !== "") };
@@ -61,6 +67,7 @@ export async function readSettings(args: readonly string[], surroundings: Surrou
     values: values as FlagValues,
     operands: line.operands,
     secretsInFlags,
+    origins,
   };
 }
 

@@ -161,3 +161,114 @@ function isHostName(host: string): boolean {
 function inWords(choices: readonly string[]): string {
   return `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
 }
+
+export interface BrokerAddress {
+  /** Null where only a host was given. */
+  scheme: "mqtt" | "mqtts" | "ws" | "wss" | null;
+  hostname: string;
+  port: number | null;
+  /** With its leading slash; only for websockets. */
+  path: string;
+}
+
+/** `host`, `host:port`, `[::1]:1883`, or a URL with one of the schemes of MQTT clients. */
+export function mqttHost(value: string): BrokerAddress {
+  const form = "must be a host, host:port, or an mqtt://, mqtts://, ws:// or wss:// URL";
+  const [, scheme, rest = ""] = value.match(/^(?:(mqtt|mqtts|ws|wss):\/\/)?([^\s]+)$/i) ?? [];
+  const [, host = "", port, path = ""] = rest.match(/^(\[[^\]]*\]|[^/:?#@]*)(?::(\d+))?(\/[^?#]*)?$/) ?? [];
+  if (!isHostName(host)) throw new BadValue(form);
+  const known = (scheme?.toLowerCase() ?? null) as BrokerAddress["scheme"];
+  const isWebsocket = known === "ws" || known === "wss";
+  if (path.length > 1 && !isWebsocket) throw new BadValue(form);
+  if (port !== undefined) checkPort(port);
+  return {
+    scheme: known,
+    hostname: host.replace(/^\[(.*)\]$/, "$1"),
+    port: port === undefined ? null : Number(port),
+    path: isWebsocket ? path : "",
+  };
+}
+
+export function qos(value: string): 0 | 1 | 2 {
+  if (value === "0" || value === "1" || value === "2") return Number(value) as 0 | 1 | 2;
+  throw new BadValue("must be 0, 1 or 2");
+}
+
+/** MQTT 5, section 4.8.2: a share name has no `/`, `+` or `#`. */
+export function sharedGroup(value: string): string {
+  if (/^[^/+#\s]+$/.test(value)) return value;
+  throw new BadValue("must be a name without spaces or any of / + #");
+}
+
+/** `host:port` pairs, comma-separated; the port defaults to 9092. */
+export function brokers(value: string): string[] {
+  return list(value).map((broker) => {
+    const [, host = "", port = "9092"] = broker.match(/^(\[[^\]]*\]|[^/:]*)(?::(\d+))?$/) ?? [];
+    if (!isHostName(host)) throw new BadValue("must be host:port pairs with commas between them");
+    checkPort(port);
+    return `${host}:${port}`;
+  });
+}
+
+export function saslMechanism(value: string): "plain" | "scram-sha-256" | "scram-sha-512" {
+  return oneOf("plain", "scram-sha-256", "scram-sha-512")(value.toLowerCase());
+}
+
+/** Any text, the empty one too. */
+export function anyText(value: string): string {
+  return value;
+}
+
+/** Comma-separated names. */
+export function list(value: string): string[] {
+  const items = value.split(",").map((item) => item.trim()).filter((item) => item !== "");
+  if (items.length === 0) throw new BadValue("must name at least one");
+  return items;
+}
+
+/** Where deliveries go: with path and query, but no credentials, because the URL is logged. */
+export function targetUrl(value: string): string {
+  const url = new URL(httpUrl(value));
+  if (!isHostName(url.hostname)) throw new BadValue("must name a host, such as http://localhost:9090/events");
+  if (url.username !== "" || url.password !== "") {
+    throw new BadValue("must not carry a user name or password; use --edge_http_auth_header");
+  }
+  return value;
+}
+
+export function httpMethod(value: string): "POST" | "PUT" | "PATCH" {
+  return oneOf("POST", "PUT", "PATCH")(value.toUpperCase());
+}
+
+/** RFC 9110, section 5.1: a token. Headers that the delivery itself sets are refused. */
+export function headerName(value: string): string {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value)) {
+    throw new BadValue("must be the name of a header, such as Authorization");
+  }
+  if (/^(host|connection|content-type|content-length|transfer-encoding|x-ilert-.*)$/i.test(value)) {
+    throw new BadValue("must not be a header that the delivery sets itself");
+  }
+  return value;
+}
+
+/** `NAME=value` for the environment of a process; the value may be empty. */
+export function variable(value: string): [string, string] {
+  const [, name, text = ""] = value.match(/^([A-Za-z_][A-Za-z0-9_]*)=([^\0]*)$/s) ?? [];
+  if (name === undefined) throw new BadValue("must be NAME=value");
+  return [name, text];
+}
+
+/** People paste the whole header's value. */
+export function apiKey(value: string): string {
+  return secret(value.replace(/^bearer /i, ""));
+}
+
+/** As a URL and a permission write an IPv6 address. */
+export function bracketed(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
+
+function checkPort(text: string): void {
+  const number = Number(text);
+  if (number < 1 || number > 65535) throw new BadValue("must have a port from 1 to 65535");
+}

@@ -44,6 +44,8 @@ const RUST_MIGRATIONS: readonly (readonly [marker: string, sql: string])[] = [
 /**
  * `behind`: 0 for the head of a lane, 1 for the others, null for a row another program wrote.
  * `next_attempt_at`: ms since the epoch; 0 for a row that waits for nothing.
+ * `counted`: whether the ledger has the message as accepted; 0 for a row another program wrote.
+ * `edge_items`: dead letters of the edge connector that are to be delivered again.
  */
 const MIGRATIONS: readonly string[] = [
   `ALTER TABLE event_items ADD COLUMN severity INTEGER;
@@ -66,6 +68,11 @@ const MIGRATIONS: readonly string[] = [
      id INTEGER PRIMARY KEY CHECK (id = 1), accepted INTEGER NOT NULL, delivered INTEGER NOT NULL,
      purged INTEGER NOT NULL);
    INSERT INTO ledger VALUES (1, 0, 0, 0)`,
+  `ALTER TABLE dead_letters ADD COLUMN topic TEXT;
+   ALTER TABLE mqtt_queue ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE edge_items (
+     id TEXT PRIMARY KEY, payload TEXT NOT NULL, accepted_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+     last_error TEXT)`,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
