@@ -12,12 +12,15 @@ import type { Log } from "./runtime/log.ts";
 import { redactKey } from "./runtime/redact.ts";
 import { error, json } from "./server/answers.ts";
 import { HttpServer, type Readiness, type Routes, type ServerConfig } from "./server/http_server.ts";
+import type { ConsumersConfig } from "./sources/consumers_config.ts";
 import { HttpSource } from "./sources/http.ts";
 
 export interface RelayConfig {
   /** Absolute path of the SQLite file. */
   file: string;
   server: ServerConfig | null;
+  /** Null without a broker. */
+  consumers: ConsumersConfig | null;
   heartbeatKey: string | null;
   apiHost: string;
   heartbeatHost: string;

@@ -61,6 +61,11 @@ export const ARROWS: readonly Arrow[] = [
   { from: "src/delivery/", may: [...CORE, "src/delivery/", "src/queue/queue.ts"], mayType: ["src/ilert/"] },
   { from: "src/ilert/", may: [...CORE, "src/ilert/"] },
   { from: "src/server/", may: [...CORE, "src/server/"] },
+  {
+    from: "src/edge/edge_config.ts",
+    may: [],
+    mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
+  },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
@@ -91,7 +96,17 @@ export const ARROWS: readonly Arrow[] = [
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
   { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts"] },
-  { from: "src/config/", may: [...CORE, "src/config/"], mayType: ["src/relay.ts", "src/edge.ts"] },
+  {
+    from: "src/config/",
+    may: [...CORE, "src/config/"],
+    mayType: [
+      "src/relay.ts",
+      "src/edge/edge_config.ts",
+      "src/sources/consumers_config.ts",
+      "src/clients/*_connection.ts",
+      "src/server/http_server.ts",
+    ],
+  },
   {
     from: "src/commands/run.ts",
     may: [
@@ -102,7 +117,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/supervisor.ts",
       "src/commands/permissions.ts",
     ],
-    mayType: ["src/queue/operator.ts"],
+    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
   },
   { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
   { from: "src/commands/", may: [...CORE] },
@@ -133,6 +148,8 @@ export const ARROWS: readonly Arrow[] = [
 export const PACKAGES: Readonly<Record<string, string>> = {
   "@logtape/logtape": "src/runtime/log.ts",
   "fast-check": "tests/",
+  "kafkajs": "src/clients/kafka.ts",
+  "mqtt": "src/clients/mqtt.ts",
   "prom-client": "src/clients/prometheus.ts",
   "uuid": "src/queue/sqlite_queue.ts",
   "yaml": "src/config/file.ts",

@@ -5,7 +5,7 @@
 
 import { resolve } from "node:path";
 import { runDaemon } from "../../src/commands/daemon_job.ts";
-import { logConfig, relayConfig } from "../../src/config/daemon.ts";
+import { daemonConfig, logConfig } from "../../src/config/daemon.ts";
 import { readSettings } from "../../src/config/settings.ts";
 
 export const RELAY_WITHOUT_JAIL = import.meta.url;
@@ -16,14 +16,15 @@ if (import.meta.main) {
     readFile: (path) => Deno.readTextFileSync(path),
   });
   if (settings.kind !== "run") throw new Error(`Cannot run the relay: ${Deno.args.join(" ")}`);
-  const { values } = settings;
-  const config = relayConfig({ ...values, file: resolve(values.file) });
-  if ("problems" in config) throw new Error(`Cannot run the relay: ${config.problems.join("; ")}`);
+  const { values, origins } = settings;
+  const noFiles = { readFile: () => "", isExecutable: () => false };
+  const daemon = daemonConfig({ ...values, file: resolve(values.file) }, origins, noFiles);
+  if (daemon.kind !== "relay") throw new Error(`Cannot run the relay: ${Deno.args.join(" ")}`);
 
   const stop = new AbortController();
   for (const name of Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(name, () => stop.abort());
   }
-  const job = { kind: "relay" as const, config, log: logConfig(values), warnings: [] };
+  const job = { kind: "relay" as const, config: daemon.config, log: logConfig(values), warnings: [] };
   Deno.exit(await runDaemon(job, stop.signal, () => {}));
 }

@@ -3,7 +3,9 @@
 import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
-import { enrichmentOf, logConfig, relayConfig } from "../config/daemon.ts";
+import { daemonConfig, logConfig } from "../config/daemon.ts";
+import type { NamedFiles } from "../config/brokers.ts";
+import { enrichmentOf } from "../config/enrichment.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
@@ -30,6 +32,15 @@ const EXIT_USAGE = 2;
 const surroundings: Surroundings = {
   variable: (name) => Deno.env.get(name),
   readFile: (path) => Deno.readTextFileSync(path),
+};
+
+const namedFiles: NamedFiles = {
+  readFile: (path) => Deno.readTextFileSync(path),
+  isExecutable(path) {
+    const { isFile, mode } = Deno.statSync(path);
+    // Windows has no such bits.
+    return isFile && (mode === null || (mode & 0o111) !== 0);
+  },
 };
 
 /** Answers with the exit code: 0 success, 1 runtime failure, 2 usage or configuration. Never throws. */
@@ -62,21 +73,22 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 async function runCommand(
-  { command, operands, values, secretsInFlags }: Settings & { kind: "run" },
+  { command, operands, values, secretsInFlags, origins }: Settings & { kind: "run" },
 ): Promise<number> {
   switch (command) {
     case "permissions": {
-      const config = relayConfig({ ...values, file: realPath(values.file) });
-      if ("problems" in config) return refuse(config.problems);
-      showPermissions(relayPermissions(config), values.json ?? false);
+      const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
+      if (daemon.kind === "invalid") return refuse(daemon.problems);
+      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
+      showPermissions(relayPermissions(daemon.config), values.json ?? false);
       return 0;
     }
     case "daemon": {
-      const config = relayConfig({ ...values, file: realPath(values.file) });
-      if ("problems" in config) return refuse(config.problems);
-      const warnings = secretsInFlags.map((flag) =>
-        `${flag} on the command line can be read by every user of this machine; use its variable or a file`
-      );
+      const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
+      if (daemon.kind === "invalid") return refuse(daemon.problems);
+      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
+      const { config } = daemon;
+      const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
       const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
       return await runInJail(job, relayPermissions(config));
     }
@@ -112,6 +124,10 @@ async function runCommand(
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
     }
   }
+}
+
+function secretInFlag(flag: string): string {
+  return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }
 
 function selectionOf(ids: string[], values: FlagValues): Selection {

@@ -1,30 +1,66 @@
-/** The daemon's configuration, and the rules that concern several flags at once. */
+/** What `ilagent daemon` is to be: a relay or, exclusively, an edge connector. */
 
-import type { Enrichment } from "../domain/enrichment.ts";
-import { NO_ENRICHMENT } from "../domain/enrichment.ts";
+import type { EdgeConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import type { LogConfig } from "../runtime/log.ts";
+import type { Findings, NamedFiles } from "./brokers.ts";
+import { consumersConfig } from "./consumers.ts";
+import { edgeConfig, strayEdgeFlags } from "./edge.ts";
+import { enrichmentOf } from "./enrichment.ts";
 import { type Flag, flagEntries, type FlagValues } from "./flags.ts";
+import { serverConfig } from "./server.ts";
+import type { Origins } from "./settings.ts";
+
+export type DaemonConfig =
+  | { kind: "relay"; config: RelayConfig; warnings: string[] }
+  | { kind: "edge"; config: EdgeConfig; warnings: string[] }
+  /** One line each. */
+  | { kind: "invalid"; problems: string[] };
 
 /** A request that ilert has not answered is given up after this. */
 const SHUTDOWN_SECONDS = 25;
 
-/** A complete configuration, or every problem as a line. `values.file` must be absolute. */
-export function relayConfig(values: FlagValues): RelayConfig | { problems: string[] } {
-  if (values.port === undefined && values.heartbeat === undefined) {
-    return {
-      problems: [
-        "daemon: has nothing to do; give --port to take events over HTTP, or --heartbeat to send heartbeats",
-      ],
-    };
+/** The rules that concern several flags at once. `values.file` must be absolute. */
+export function daemonConfig(values: FlagValues, origins: Origins, files: NamedFiles): DaemonConfig {
+  const findings: Findings = { problems: [], warnings: [] };
+  const daemon = values.edge_mode === undefined
+    ? { kind: "relay" as const, config: relayConfig(values, origins, files, findings) }
+    : { kind: "edge" as const, config: edgeConfig(values, origins, files, findings) };
+  const { problems, warnings } = findings;
+  return problems.length > 0 ? { kind: "invalid", problems } : { ...daemon, warnings };
+}
+
+export function logConfig(values: FlagValues): LogConfig {
+  return {
+    verbosity: values.verbose,
+    format: values.log_format,
+    secrets: flagEntries.filter(([, flag]: [string, Flag]) => flag.secret)
+      .map(([name]) => values[name])
+      .filter((value): value is string => typeof value === "string"),
+  };
+}
+
+function relayConfig(
+  values: FlagValues,
+  origins: Origins,
+  files: NamedFiles,
+  findings: Findings,
+): RelayConfig {
+  findings.problems.push(...strayEdgeFlags(origins));
+  const problemsBefore = findings.problems.length;
+  const consumers = consumersConfig(values, files, findings);
+  const server = serverConfig(values);
+  const hasNothingToDo = server === null && values.heartbeat === undefined && consumers === null;
+  if (hasNothingToDo && findings.problems.length === problemsBefore) {
+    findings.problems.push(
+      "daemon: has nothing to do; give --port to take events over HTTP, --mqtt_host or --kafka_brokers to take them " +
+        "from a broker, --heartbeat to send heartbeats, or --edge_mode to deliver from ilert",
+    );
   }
   return {
     file: values.file,
-    server: values.port === undefined ? null : {
-      hostname: values.host,
-      port: values.port,
-      intakeToken: values.intake_token ?? null,
-    },
+    server,
+    consumers,
     heartbeatKey: values.heartbeat ?? null,
     apiHost: values.api_host,
     heartbeatHost: values.heartbeat_host,
@@ -39,28 +75,5 @@ export function relayConfig(values: FlagValues): RelayConfig | { problems: strin
       deadLettersMax: values.dead_letter_max,
     },
     shutdownTimeoutMs: (values.shutdown_timeout ?? SHUTDOWN_SECONDS) * 1000,
-  };
-}
-
-export function enrichmentOf(values: FlagValues): Enrichment {
-  const enrichment: Enrichment = {
-    labels: Object.fromEntries(values.label),
-    labelPaths: Object.fromEntries(values.map_key_label),
-    severity: values.severity ?? null,
-    severityPath: values.map_key_severity ?? null,
-    routingKeyPath: values.map_key_routing_key ?? null,
-    services: values.service,
-  };
-  const isEmpty = JSON.stringify(enrichment) === JSON.stringify(NO_ENRICHMENT);
-  return isEmpty ? NO_ENRICHMENT : enrichment;
-}
-
-export function logConfig(values: FlagValues): LogConfig {
-  return {
-    verbosity: values.verbose,
-    format: values.log_format,
-    secrets: flagEntries.filter(([, flag]: [string, Flag]) => flag.secret)
-      .map(([name]) => values[name])
-      .filter((value): value is string => typeof value === "string"),
   };
 }

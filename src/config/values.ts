@@ -263,6 +263,11 @@ export function apiKey(value: string): string {
   return secret(value.replace(/^bearer /i, ""));
 }
 
+/** As a URL and a permission write an IPv6 address. */
+export function bracketed(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
+
 function checkPort(text: string): void {
   const number = Number(text);
   if (number < 1 || number > 65535) throw new BadValue("must have a port from 1 to 65535");

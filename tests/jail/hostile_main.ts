@@ -23,6 +23,7 @@ const config: RelayConfig = {
   enrichment: NO_ENRICHMENT,
   heartbeatRequiresReady: false,
   alarmKey: null,
+  consumers: null,
   limits: { eventsMax: 1, bytesMax: 1e6, deadLettersMax: 1 },
   shutdownTimeoutMs: 1_000,
 };
