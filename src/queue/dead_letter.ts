@@ -1,8 +1,18 @@
 /** What is kept of an event or a message that cannot be delivered and was never a row of the queue. */
 
 import type { AlertEvent } from "../domain/event.ts";
+import type { BrokerKind } from "../domain/topics.ts";
 
 export type DeadLetter = DeadEvent | DeadMessage;
+
+/** Why nothing more is tried. */
+export interface Death {
+  status: number | null;
+  reason: string;
+  responseBody: string | null;
+  /** Failed attempts. */
+  attempts: number;
+}
 
 /** An event that ilert has refused. */
 export interface DeadEvent {
@@ -11,22 +21,25 @@ export interface DeadEvent {
   apiPath: string | null;
   /** Where it came from. */
   topic: string;
-  status: number | null;
-  reason: string;
-  responseBody: string | null;
-  attempts: number;
   /** In ms since the epoch. */
   acceptedAt: number;
+  death: Death;
 }
 
-/** A message that could not be made an event, a heartbeat or a policy update, or whose policy update failed for good. */
+/** A message of which nothing could be made, or whose policy update failed for good. */
 export interface DeadMessage {
-  kind: "mqtt" | "kafka";
-  topic: string;
-  payload: Uint8Array;
+  kind: "message";
+  message: QueuedMessage;
+  death: Death;
+}
+
+/** A message as the queue keeps it. */
+export interface QueuedMessage {
+  readonly broker: BrokerKind;
+  readonly topic: string;
+  readonly payload: Uint8Array | string;
   /** Kafka's message key. */
-  key: string | null;
-  reason: string;
+  readonly key: string | null;
 }
 
 export interface DeadLetters {

@@ -243,7 +243,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
     const { attempts, status, reason, responseBody } = death;
     const letter: DeadLetter = {
       ...{ kind: "event", event, apiPath, topic, acceptedAt },
-      ...{ attempts, status, reason, responseBody },
+      death: { attempts, status, reason, responseBody },
     };
     while (!this.#closing.signal.aborted) {
       try {

@@ -76,10 +76,7 @@ Deno.test("DirectQueue.settle() of a rejected event makes a durable dead letter 
     apiPath: "/path",
     topic: "t",
     acceptedAt: Date.parse("2026-05-04T10:00:00Z"),
-    attempts: 2,
-    status: 400,
-    reason: "no",
-    responseBody: "bad",
+    death: { attempts: 2, status: 400, reason: "no", responseBody: "bad" },
   });
   await all.queue.settle(all.take(), DELIVERED);
   await all.clock.advance(0);
