@@ -16,7 +16,8 @@ import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger } from "../domain/ledger.ts";
 import { AbortGroups } from "../runtime/abort_groups.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { DeadLetter, DeadLetters } from "./dead_letter.ts";
+import { pause } from "../runtime/pause.ts";
+import type { DeadLetter, DeadLetters } from "./messages.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** With at most a few hundred kB each, and brokers that are told to send far fewer. */
@@ -72,6 +73,10 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
     return this.#entries.size;
   }
 
+  hasRoom(): boolean {
+    return this.#entries.size < EVENTS_MAX;
+  }
+
   onAvailable(callback: () => void): void {
     this.#onAvailable = callback;
   }
@@ -83,7 +88,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
   deliver(event: AlertEvent, apiPath: string | null, topic: string, signal: AbortSignal): Promise<DirectEnd> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      if (this.#entries.size >= EVENTS_MAX) {
+      if (!this.hasRoom()) {
         return reject(
           new QueueUnavailable(`${EVENTS_MAX} events are waiting for ilert in memory`, FULL_RETRY_SECONDS),
         );
@@ -286,16 +291,4 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
 
 function laneOf({ integrationKey, alertKey }: AlertEvent): string | null {
   return alertKey === null ? null : JSON.stringify([integrationKey, alertKey]);
-}
-
-function pause(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.after(ms, end);
-    signal.addEventListener("abort", end);
-  });
 }

@@ -6,17 +6,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { eventBody } from "../domain/event.ts";
 import type { BrokerKind } from "../domain/topics.ts";
-import type { DeadEvent, Death, QueuedMessage } from "./dead_letter.ts";
+import type { DeadEvent, Death, KeptMessage, QueuedMessage } from "./messages.ts";
 import { payloadOfText, textOfPayload } from "./payload_text.ts";
-
-/** A message that waits in the file to be mapped, or for its policy update. */
-export interface KeptMessage extends QueuedMessage {
-  readonly id: string;
-  /** The order in which they were kept. */
-  readonly place: number;
-  /** In ms since the epoch. */
-  readonly acceptedAt: number;
-}
 
 export class MessageRows {
   readonly #db: DatabaseSync;

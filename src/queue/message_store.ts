@@ -1,29 +1,17 @@
-/**
- * Messages of brokers in the file, beside the events:
- *
- *   keep ──▶ waiting ── settle ──▶ an event of the queue, or delivered, dropped, a dead letter
- *               ▲                                                                     │
- *               └──────────────────────── ilagent deadletter retry ───────────────────┘
- *
- * What waits was written by the Rust agent, or is a policy update that is not done yet, or a dead letter to be tried
- * anew. Each change is one durable transaction together with the ledger.
- */
+/** The port of `messages.ts` on the queue's own file. */
 
 import type { DatabaseSync } from "node:sqlite";
-import type { AlertEvent } from "../domain/event.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { DeadLetter, DeadLetters, Death, QueuedMessage } from "./dead_letter.ts";
-import { type KeptMessage, MessageRows } from "./message_rows.ts";
+import { MessageRows } from "./message_rows.ts";
+import type {
+  DeadLetter,
+  DeadLetters,
+  KeptEnd,
+  KeptMessage,
+  KeptMessages,
+  QueuedMessage,
+} from "./messages.ts";
 import { type QueuedEvent, QueueUnavailable } from "./queue.ts";
-
-/** What becomes of a kept message. */
-export type MessageEnd =
-  | { kind: "event"; event: AlertEvent; apiPath: string }
-  /** ilert has taken what it was about. */
-  | { kind: "delivered" }
-  /** It was not wanted; counts as purged. */
-  | { kind: "dropped" }
-  | { kind: "dead"; death: Death };
 
 /** What one change adds to the ledger and to the counts of rows. */
 export interface Counted {
@@ -38,7 +26,8 @@ export interface Counted {
 export interface SharedFile {
   /** Why there is no room for another row, as one clause; null while there is. */
   readonly full: string | null;
-  readonly fullOfDeadLetters: string | null;
+  /** Where `arriving` more are on their way. */
+  fullOfDeadLetters(arriving: number): string | null;
   /** `apply` runs inside a transaction, again after a rollback. Durable when it resolves; rejects with `QueueUnavailable`. */
   change(apply: (enqueue: (event: QueuedEvent) => void) => Counted): Promise<void>;
 }
@@ -46,10 +35,12 @@ export interface SharedFile {
 /** After which a sender may try again when a bound is reached. */
 const FULL_RETRY_SECONDS = 10;
 
-export class MessageStore implements DeadLetters {
+export class MessageStore implements KeptMessages, DeadLetters {
   readonly #rows: MessageRows;
   readonly #file: SharedFile;
   readonly #clock: Clock;
+  /** Dead letters that wait for their commit. */
+  #dying = 0;
 
   constructor(db: DatabaseSync, file: SharedFile, clock: Clock) {
     this.#rows = new MessageRows(db);
@@ -58,19 +49,16 @@ export class MessageStore implements DeadLetters {
   }
 
   async bury(letter: DeadLetter): Promise<void> {
-    refuseWhere(this.#file.fullOfDeadLetters);
     const now = this.#clock.now();
-    await this.#file.change(() => {
+    await this.#changeDying(() => {
       if (letter.kind === "event") this.#rows.buryEvent(letter, now);
       else this.#rows.buryMessage(crypto.randomUUID(), letter.message, letter.death, now, now);
       return { accepted: 1, dead: 1 };
     });
   }
 
-  /** Durable when it resolves. Rejects with `QueueUnavailable` and keeps nothing when it cannot be. */
-  async keep(message: QueuedMessage): Promise<KeptMessage> {
+  async keep(id: string, message: QueuedMessage): Promise<KeptMessage> {
     refuseWhere(this.#file.full);
-    const id = crypto.randomUUID();
     const acceptedAt = this.#clock.now();
     let place = 0;
     await this.#file.change(() => {
@@ -80,7 +68,6 @@ export class MessageStore implements DeadLetters {
     return { ...message, id, place, acceptedAt };
   }
 
-  /** Those kept after `place`, the oldest first. */
   after(place: number, limit: number): KeptMessage[] {
     return this.#rows.after(place, limit);
   }
@@ -89,11 +76,12 @@ export class MessageStore implements DeadLetters {
     return this.#rows.oldestAcceptedAt();
   }
 
-  /** Durable when it resolves; one that an operator has removed meanwhile is left alone. Rejects with `QueueUnavailable`. */
-  async settle(kept: KeptMessage, end: MessageEnd): Promise<void> {
-    if (end.kind === "dead") refuseWhere(this.#file.fullOfDeadLetters);
+  async settle(kept: KeptMessage, end: KeptEnd): Promise<void> {
     const now = this.#clock.now();
-    await this.#file.change((enqueue) => {
+    const change: SharedFile["change"] = end.kind === "dead"
+      ? (apply) => this.#changeDying(apply)
+      : (apply) => this.#file.change(apply);
+    await change((enqueue) => {
       if (!this.#rows.remove(kept.id)) return {};
       switch (end.kind) {
         case "event":
@@ -108,6 +96,16 @@ export class MessageStore implements DeadLetters {
           return { queued: -1, dead: 1 };
       }
     });
+  }
+
+  async #changeDying(apply: Parameters<SharedFile["change"]>[0]): Promise<void> {
+    refuseWhere(this.#file.fullOfDeadLetters(this.#dying));
+    this.#dying++;
+    try {
+      await this.#file.change(apply);
+    } finally {
+      this.#dying--;
+    }
   }
 }
 

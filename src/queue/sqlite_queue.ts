@@ -117,12 +117,12 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     if (this.#bytesUsed >= bytesMax) {
       return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
     }
-    return this.fullOfDeadLetters;
+    return this.fullOfDeadLetters(0);
   }
 
-  get fullOfDeadLetters(): string | null {
+  fullOfDeadLetters(arriving: number): string | null {
     const { deadLettersMax } = this.#limits;
-    if (this.#counts.dead < deadLettersMax) return null;
+    if (this.#counts.dead + arriving < deadLettersMax) return null;
     return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
   }
 

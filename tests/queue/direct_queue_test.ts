@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DeliveryLoop } from "../../src/delivery/delivery_loop.ts";
 import type { AlertEvent } from "../../src/domain/event.ts";
 import type { Outcome } from "../../src/domain/outcome.ts";
-import type { DeadLetter } from "../../src/queue/dead_letter.ts";
+import type { DeadLetter } from "../../src/queue/messages.ts";
 import { DirectQueue } from "../../src/queue/direct_queue.ts";
 import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
 import { anEvent } from "../support/events.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { unaccounted } from "../../src/domain/ledger.ts";
-import type { Death, QueuedMessage } from "../../src/queue/dead_letter.ts";
+import type { Death, QueuedMessage } from "../../src/queue/messages.ts";
 import { payloadOfText, textOfPayload } from "../../src/queue/payload_text.ts";
 import { QueueUnavailable } from "../../src/queue/queue.ts";
 import { type QueueLimits, SqliteQueue } from "../../src/queue/sqlite_queue.ts";
@@ -64,7 +64,7 @@ Deno.test("MessageStore.after() finds what the Rust agent left, in its order, an
 
 Deno.test("MessageStore.settle() moves a message to the events of the queue, with its time, in one transaction", async () => {
   await using all = opened();
-  const kept = await all.messages.keep(aMessage());
+  const kept = await all.messages.keep(crypto.randomUUID(), aMessage());
   assert.deepEqual(all.messages.after(0, 10), [kept]);
   await all.clock.advance(60_000);
   const event = anEvent({ alertKey: "lane" });
@@ -84,9 +84,9 @@ Deno.test("MessageStore.settle() moves a message to the events of the queue, wit
 Deno.test("MessageStore.settle() counts each end in the ledger", async () => {
   await using all = opened();
   const [a, b, c] = [
-    await all.messages.keep(aMessage()),
-    await all.messages.keep(aMessage()),
-    await all.messages.keep(aMessage()),
+    await all.messages.keep(crypto.randomUUID(), aMessage()),
+    await all.messages.keep(crypto.randomUUID(), aMessage()),
+    await all.messages.keep(crypto.randomUUID(), aMessage()),
   ];
   assert.deepEqual(all.queue.counts, { queued: 3, dead: 0 });
   await all.messages.settle(a, { kind: "delivered" });
@@ -99,7 +99,7 @@ Deno.test("MessageStore.settle() counts each end in the ledger", async () => {
 
 Deno.test("MessageStore.settle() leaves alone what an operator has removed meanwhile", async () => {
   await using all = opened();
-  const kept = await all.messages.keep(aMessage());
+  const kept = await all.messages.keep(crypto.randomUUID(), aMessage());
   await all.messages.settle(kept, { kind: "dropped" });
   await all.messages.settle(kept, { kind: "event", event: anEvent(), apiPath: "/p" });
   assert.equal(all.queue.claim(nobody), null);
@@ -160,8 +160,8 @@ Deno.test("MessageStore.bury() keeps an event that was never in the queue as one
 
 Deno.test("MessageStore refuses at the bounds and stores nothing", async () => {
   await using all = opened({ eventsMax: 1, deadLettersMax: 1 });
-  const kept = await all.messages.keep(aMessage());
-  await assert.rejects(all.messages.keep(aMessage()), QueueUnavailable);
+  const kept = await all.messages.keep(crypto.randomUUID(), aMessage());
+  await assert.rejects(all.messages.keep(crypto.randomUUID(), aMessage()), QueueUnavailable);
   await all.messages.bury({ kind: "message", message: aMessage(), death: DEATH });
   await assert.rejects(
     all.messages.bury({ kind: "message", message: aMessage(), death: DEATH }),
@@ -175,8 +175,8 @@ Deno.test("MessageStore refuses at the bounds and stores nothing", async () => {
 Deno.test("MessageStore keeps any payload so that it can be read as text and recovered byte by byte", async () => {
   await using all = opened();
   const bytes = new Uint8Array([0, 255, 1, 2]);
-  await all.messages.keep(aMessage({ payload: bytes }));
-  await all.messages.keep(aMessage({ payload: new TextEncoder().encode("grüße") }));
+  await all.messages.keep(crypto.randomUUID(), aMessage({ payload: bytes }));
+  await all.messages.keep(crypto.randomUUID(), aMessage({ payload: new TextEncoder().encode("grüße") }));
   const [binary, text] = all.messages.after(0, 2);
   assert.deepEqual(binary?.payload, bytes);
   assert.equal(text?.payload, "grüße");
