@@ -287,15 +287,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
-  noticeChanges(): void {
+  noticeChanges(): boolean {
     const version = this.#rows.foreignChanges();
-    if (version === this.#foreignChanges) return;
+    if (version === this.#foreignChanges) return false;
     this.#foreignChanges = version;
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
     this.#returnBuffer();
     this.rescan();
     this.#onAvailable();
+    return true;
   }
 
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */

@@ -158,7 +158,7 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
       return;
     }
     this.#updating.add(kept.id);
-    void this.#finish(kept, this.#deps.updater.update(update, this.#closing.signal));
+    void this.#finish(kept, this.#deps.updater.run(update, this.#closing.signal));
   }
 
   async #finish(kept: KeptMessage, running: Promise<PolicyEnd>): Promise<void> {
@@ -170,7 +170,7 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
     });
     // Its row is still there.
     if (end === null) return;
-    const last: KeptEnd = end.kind === "done" ? { kind: "delivered" } : { kind: "dead", death: end.death };
+    const last: KeptEnd = end.kind === "applied" ? { kind: "delivered" } : { kind: "dead", death: end };
     while (!await this.#settle(kept, last) && !this.#closing.signal.aborted) {
       await pause(RETRY_MS, this.#deps.clock, this.#closing.signal);
     }

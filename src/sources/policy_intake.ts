@@ -14,11 +14,11 @@ import type { DeadLetters, Death, QueuedMessage } from "../queue/messages.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { MessageEnd } from "./message_counts.ts";
 
-export type PolicyEnd = { kind: "done" } | { kind: "failed"; death: Death };
+export type PolicyEnd = { kind: "applied" } | { kind: "dead" } & Death;
 
 export interface PolicyUpdater {
   /** Until it is done or has failed for good, in order for each routing key. Rejects only when `signal` is aborted. */
-  update(update: PolicyUpdate, signal: AbortSignal): Promise<PolicyEnd>;
+  run(update: PolicyUpdate, signal: AbortSignal): Promise<PolicyEnd>;
 }
 
 /** Messages in the file. Both reject with `QueueUnavailable` where there is no room. */
@@ -64,14 +64,14 @@ export class PolicyIntake {
     const stop = () => running.abort(signal.reason);
     signal.addEventListener("abort", stop);
     try {
-      const updated = this.#updater.update(update, running.signal);
+      const updated = this.#updater.run(update, running.signal);
       const end = await this.#withinHold(updated);
       if (end === null) {
         await this.#backlog.keepRunning(message, updated);
         return "stored";
       }
-      if (end.kind === "done") return "policy";
-      await this.#letters.bury({ kind: "message", message, death: end.death });
+      if (end.kind === "applied") return "policy";
+      await this.#letters.bury({ kind: "message", message, death: end });
       return "dead_letter";
     } finally {
       signal.removeEventListener("abort", stop);

@@ -25,7 +25,7 @@ class Setting implements AsyncDisposable {
   readonly log = memoryLog();
   readonly pings: string[] = [];
   readonly updates: string[] = [];
-  update: () => Promise<PolicyEnd> = () => Promise.resolve({ kind: "done" });
+  update: () => Promise<PolicyEnd> = () => Promise.resolve({ kind: "applied" });
   readonly queue: SqliteQueue;
   readonly backlog: MessageBacklog;
 
@@ -42,7 +42,7 @@ class Setting implements AsyncDisposable {
     this.queue = SqliteQueue.open(this.path, { ...ROOMY, ...limits }, this.clock);
     const mappings = { mqtt: aMapping(mapping), kafka: aMapping(mapping, "kafka") };
     const updater = {
-      update: ({ email }: { email: string }, signal: AbortSignal) => {
+      run: ({ email }: { email: string }, signal: AbortSignal) => {
         this.updates.push(email);
         const aborted = new Promise<never>((_, reject) =>
           signal.addEventListener("abort", () => reject(signal.reason))
@@ -124,7 +124,7 @@ Deno.test("MessageBacklog.drain() leaves a policy update in the file until ilert
   await all.backlog.drain();
   assert.deepEqual(all.updates, ["a@b.c"]);
   const death = { status: 404, reason: "no such user", responseBody: null, attempts: 1 };
-  end.resolve({ kind: "failed", death });
+  end.resolve({ kind: "dead", ...death });
   await until(() => !all.backlog.hasPolicies, "the update is settled");
   assert.deepEqual([all.left(), all.queue.counts.dead], [[], 1]);
   all.holds();
@@ -151,7 +151,7 @@ Deno.test("MessageBacklog makes a hundred policy updates at a time, and all of t
   await all.backlog.drain();
   assert.equal(all.updates.length, 100);
   await until(() => {
-    for (const end of open.splice(0)) end.resolve({ kind: "done" });
+    for (const end of open.splice(0)) end.resolve({ kind: "applied" });
     return all.left().length === 0;
   }, "all are made");
   assert.deepEqual(all.updates, rows.map((_, i) => `${i}`));
@@ -202,7 +202,7 @@ Deno.test("MessageBacklog.keep() and keepRunning() make each update once", async
   await all.backlog.keep(message);
   await all.backlog.drain();
   assert.deepEqual(all.updates, ["kept"]);
-  running.resolve({ kind: "done" });
+  running.resolve({ kind: "applied" });
   await until(() => all.left().length === 0 && !all.backlog.hasPolicies, "both are done");
   assert.equal(all.queue.ledger.delivered, 2);
   all.holds();

@@ -20,7 +20,7 @@ class Setting {
 
   constructor(isBuffered = false) {
     const updater = {
-      update: (_: unknown, signal: AbortSignal) => {
+      run: (_: unknown, signal: AbortSignal) => {
         this.updates++;
         this.lastSignal = signal;
         signal.addEventListener("abort", () => this.end.reject(signal.reason));
@@ -53,7 +53,7 @@ Deno.test("PolicyIntake.take() in direct mode settles a message when ilert has m
   const taken = all.take();
   await all.clock.advance(1_000);
   assert.equal(taken.end, "pending");
-  all.end.resolve({ kind: "done" });
+  all.end.resolve({ kind: "applied" });
   await all.clock.advance(0);
   assert.deepEqual([taken.end, all.kept, all.clock.timers], ["policy", [], 0]);
 });
@@ -85,10 +85,10 @@ Deno.test("PolicyIntake.take() in buffered mode settles a message when it is dur
 Deno.test("PolicyIntake.take() makes an update that failed for good a dead letter", async () => {
   const all = new Setting();
   const taken = all.take();
-  all.end.resolve({ kind: "failed", death: DEATH });
+  all.end.resolve({ kind: "dead", ...DEATH });
   await all.clock.advance(0);
   assert.equal(taken.end, "dead_letter");
-  assert.deepEqual(all.letters, [{ kind: "message", message: MESSAGE, death: DEATH }]);
+  assert.deepEqual(all.letters, [{ kind: "message", message: MESSAGE, death: { kind: "dead", ...DEATH } }]);
 });
 
 Deno.test("PolicyIntake.take() breaks the update off when the broker takes its message back", async () => {
