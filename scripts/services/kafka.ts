@@ -6,10 +6,10 @@
  */
 
 import { join } from "node:path";
-import { freePort } from "../../tests/support/agent_process.ts";
 import { Broker } from "./broker.ts";
 import { Certificates } from "./certificates.ts";
 import { findKafka, installKafkaJars, type KafkaProgram } from "./kafka_jars.ts";
+import { freePorts } from "./ports.ts";
 
 export type KafkaListener = "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL";
 
@@ -108,9 +108,8 @@ async function listenerPorts({ certificates, users }: KafkaOptions): Promise<Map
   if (certificates !== undefined) names.push("SSL");
   if (users !== undefined) names.push("SASL_PLAINTEXT");
   if (certificates !== undefined && users !== undefined) names.push("SASL_SSL");
-  const ports = new Map<string, number>();
-  for (const name of names) ports.set(name, await freePort());
-  return ports;
+  const ports = await freePorts(names.length);
+  return new Map(names.map((name, index) => [name, ports[index] ?? 0]));
 }
 
 async function writeConfiguration(
