@@ -5,6 +5,7 @@
  *     new Kafka({ brokers: [kafka.address("PLAINTEXT")] })
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Broker } from "./broker.ts";
 import { Certificates } from "./certificates.ts";
@@ -48,7 +49,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
 /** Idempotent. Rejects, with what to do, where Kafka cannot be installed or does not run. */
 export async function installKafka(): Promise<void> {
   const program = await installKafkaJars();
-  if (await Deno.stat(program.classArchive).catch(() => null) !== null) return;
+  if (existsSync(program.classArchive)) return;
   const draft = `${program.classArchive}.${Deno.pid}`;
   await using certificates = await Certificates.create();
   // All listeners, so that the classes behind them are in the archive too.
