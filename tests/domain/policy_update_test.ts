@@ -54,7 +54,7 @@ Deno.test("mapMessage() ignores a field of the routing key that is not a string,
 Deno.test("mapMessage() cannot use an update without a routing key", () => {
   const reason = (...routingKeyFields: string[]) => reasonOf(map(SHIFT_CHANGE, { routingKeyFields }));
   assert.equal(reason("nowhere", "empty"), "the routing key is empty: no text in 'nowhere', 'empty'");
-  assert.equal(reason(), "the routing key is empty: no text in no field (--policy_routing_keys)");
+  assert.equal(reason(), "the routing key is empty: --policy_routing_keys names no field");
   assert.match(reason("constructor"), /empty/);
 });
 
