@@ -137,14 +137,14 @@ Deno.test("mapMessage() applies the values of event types to mapped ones only", 
   assert.equal(eventOf(mapped({ eventType: "ALERT", state: "CLR" }, config)).eventType, "ALERT");
   assert.match(
     reasonOf(mapped({ eventType: "CLR" }, config)),
-    /^the event type 'CLR' is none of ALERT, ACCEPT/,
+    /^the event type "CLR" is none of ALERT, ACCEPT/,
   );
 });
 
 Deno.test("mapMessage() cannot use an event type that ilert does not know", () => {
   assert.equal(
     reasonOf(mapped({ state: "UNKNOWN" }, DEVICE)),
-    "the event type 'UNKNOWN' is none of ALERT, ACCEPT, RESOLVE, COMMENT, " +
+    'the event type "UNKNOWN" is none of ALERT, ACCEPT, RESOLVE, COMMENT, ' +
       "nor a value of --map_val_etype_alert, _accept or _resolve",
   );
   assert.equal(reasonOf(mapped({ eventType: "x".repeat(5_000) }, DEVICE)).length < 300, true);

@@ -87,7 +87,7 @@ Deno.test("mapMessage() filters what no configured topic takes", () => {
   const elsewhere = mapped({ apiKey: "k" }, {}, { topic: "elsewhere" });
   assert.deepEqual(elsewhere, {
     kind: "filtered",
-    why: "no configured topic takes messages of 'elsewhere'",
+    why: 'no configured topic takes messages of "elsewhere"',
     warnings: [],
   });
   assert.equal(mapped({ apiKey: "k" }, {}, { topic: "shifts", policy: null }).kind, "filtered");
