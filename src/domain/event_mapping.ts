@@ -10,6 +10,7 @@ import {
   parseEvent,
 } from "./event.ts";
 import type { Explain } from "./explanation.ts";
+import { quoted } from "./quoted.ts";
 import type { MappingConfig } from "./mapping_config.ts";
 import type { BrokerKind } from "./topics.ts";
 import { keyProblem } from "./usable_key.ts";
@@ -31,9 +32,6 @@ export type MappedEvent =
  */
 const FORGIVEN_FIELDS = ["severity", "routingKey", "labels", "services"] as const;
 
-/** Characters of a message's text that a reason quotes. */
-const QUOTED_MAX = 100;
-
 /** Reads an event; what is ignored is named in `warnings`. */
 export function mapEvent(
   json: JsonObject,
@@ -42,9 +40,10 @@ export function mapEvent(
   warnings: string[],
   explain?: Explain,
 ): MappedEvent {
-  const integrationKey = integrationKeyOf(json, config, explain);
+  const integrationKey = config.integrationKey ?? json.integrationKey ?? json.apiKey;
   const keyTrouble = keyProblem(integrationKey);
   if (keyTrouble !== null) return { kind: "unusable", reason: keyTrouble };
+  explain?.("integrationKey", config.integrationKey === null ? "the message's own" : "given by --event_key");
   const eventType = eventTypeOf(json, config, warnings, explain);
   if (!isEventType(eventType)) return { kind: "unusable", reason: unknownType(eventType, config) };
   const parsed = parseEvent({
@@ -64,11 +63,6 @@ export function mapEvent(
     event: enriched.event,
     apiPath: `/v1/events/${origin.broker}/${encodeURIComponent(integrationKey as string)}`,
   };
-}
-
-function integrationKeyOf(json: JsonObject, { integrationKey }: MappingConfig, explain?: Explain): unknown {
-  explain?.("integrationKey", integrationKey === null ? "the message's own" : "given by --event_key");
-  return integrationKey ?? json.integrationKey ?? json.apiKey;
 }
 
 function eventTypeOf(
@@ -98,7 +92,7 @@ function eventTypeOf(
 function unknownType(value: unknown, { eventTypePath }: MappingConfig): string {
   if (typeof value !== "string") return "Field 'eventType' must be a string.";
   const place = eventTypePath === null ? "" : ", nor a value of --map_val_etype_alert, _accept or _resolve";
-  return `the event type '${value.slice(0, QUOTED_MAX)}' is none of ${EVENT_TYPES.join(", ")}${place}`;
+  return `the event type ${quoted(value)} is none of ${EVENT_TYPES.join(", ")}${place}`;
 }
 
 function textOf(

@@ -9,6 +9,7 @@ import type { Explain } from "./explanation.ts";
 import { parseJson } from "./json.ts";
 import type { MappingConfig, PolicyMapping } from "./mapping_config.ts";
 import { mapPolicy, type PolicyUpdate } from "./policy_update.ts";
+import { quoted } from "./quoted.ts";
 import { type BrokerKind, type MessageRole, routeOf } from "./topics.ts";
 import { keyProblem } from "./usable_key.ts";
 
@@ -52,7 +53,11 @@ export function mapMessage(
   const warnings: string[] = [];
   const route = routeOf(message.topic, mapping.topics, broker);
   if (route === null || (route.role === "policy" && policy === null)) {
-    return { kind: "filtered", why: `no configured topic takes messages of '${message.topic}'`, warnings };
+    return {
+      kind: "filtered",
+      why: `no configured topic takes messages of ${quoted(message.topic)}`,
+      warnings,
+    };
   }
   const { role } = route;
   explain?.("topic", `'${route.pattern}' (--${role}_topic) takes it`);
@@ -83,7 +88,7 @@ function readPayload(payload: Uint8Array | string): { json: JsonObject } | { pro
     json = parseJson(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) return { problem: "the message is nested too deeply" };
-    const detail = text.trim() === "" ? "it is empty" : error.message.replace(/\s+/g, " ");
+    const detail = text.trim() === "" ? "it is empty" : error.message.replace(/[\s\p{Cc}]+/gu, " ");
     return { problem: `the message is not JSON: ${detail}` };
   }
   if (!isJsonObject(json)) return { problem: "the message is not a JSON object" };

@@ -28,17 +28,13 @@ export function mapPolicy(
     return { kind: "unusable", reason: `there is no e-mail address at '${mapping.emailPath}'` };
   }
   explain?.("email", `from '${mapping.emailPath}' (--map_key_email)`);
+  const fields = mapping.routingKeyFields.map((field) => `'${field}'`).join(", ");
   const routingKey = routingKeyOf(json, mapping.routingKeyFields, warnings);
   if (routingKey === "") {
-    return {
-      kind: "unusable",
-      reason: `the routing key is empty: no text in ${quoted(mapping.routingKeyFields)}`,
-    };
+    const cause = fields === "" ? "--policy_routing_keys names no field" : `no text in ${fields}`;
+    return { kind: "unusable", reason: `the routing key is empty: ${cause}` };
   }
-  explain?.(
-    "routingKey",
-    `the texts of ${quoted(mapping.routingKeyFields)} together (--policy_routing_keys)`,
-  );
+  explain?.("routingKey", `the texts of ${fields} together (--policy_routing_keys)`);
   return { kind: "policy", update: { email, routingKey, level: levelOf(json, mapping, warnings, explain) } };
 }
 
@@ -74,10 +70,4 @@ function levelOf(
     `the shift, ${origin} (--map_key_shift), plus ${shiftOffset} (--shift_offset), at least 0`,
   );
   return Math.max(0, shift + shiftOffset);
-}
-
-function quoted(fields: readonly string[]): string {
-  return fields.length === 0
-    ? "no field (--policy_routing_keys)"
-    : fields.map((field) => `'${field}'`).join(", ");
 }

@@ -5,11 +5,11 @@ import { parseEvent } from "../domain/event.ts";
 import { parseJson } from "../domain/json.ts";
 import { acceptedAtOf, EventRows } from "./event_rows.ts";
 import {
+  countMessages,
   dropMessages,
   findMessages,
   isMessage,
   requeueMessage,
-  retryMessages,
 } from "./message_operations.ts";
 
 export type Shelf = "queue" | "deadletter";
