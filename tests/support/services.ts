@@ -1,0 +1,34 @@
+/**
+ * Tests with real brokers, which they start through `scripts/services/`. Where a broker is not installed such a test is
+ * skipped, with the reason in its name; with REQUIRE_SERVICES=1, as in `.ci/run`, it fails.
+ *
+ *     brokerTest("MqttSource …", { needs: ["mosquitto"] }, async () => {
+ *       await using broker = await startMosquitto();
+ */
+
+import { findKafka } from "../../scripts/services/kafka_jars.ts";
+import { findMosquitto } from "../../scripts/services/mosquitto_package.ts";
+
+export type Service = "mosquitto" | "kafka";
+
+const FINDERS: Readonly<Record<Service, () => unknown>> = { mosquitto: findMosquitto, kafka: findKafka };
+
+export function brokerTest(
+  name: string,
+  { needs }: { needs: readonly Service[] },
+  run: (test: Deno.TestContext) => Promise<void>,
+): void {
+  const missing = needs.filter((service) => FINDERS[service]() === null);
+  if (missing.length === 0) {
+    Deno.test(name, run);
+    return;
+  }
+  const reason = `${missing.join(" and ")} not installed: deno task services install`;
+  if (Deno.env.get("REQUIRE_SERVICES") !== "1") {
+    Deno.test({ name: `${name} [skipped, ${reason}]`, ignore: true, fn: run });
+    return;
+  }
+  Deno.test(name, () => {
+    throw new Error(reason);
+  });
+}
