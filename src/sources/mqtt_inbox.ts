@@ -20,17 +20,17 @@ interface Held {
   readonly packetId: number;
   readonly qos: 0 | 1 | 2;
   readonly topic: string;
-  /** Null when it is not needed any more. */
+  /** Null when let go. */
   payload: Uint8Array | null;
   state: "received" | "settled" | "acknowledged";
 }
 
 /**
- * With the receiver at the same time, whatever the QoS; beyond it reading stops. Above what a broker of MQTT 5 may
- * send at once, so that its pings and ours go on while the receiver stands still.
+ * Received and not let go, whatever the QoS; beyond it reading stops. Above what a broker of MQTT 5 may send at once,
+ * so that its answers to our pings are read while the receiver stands still.
  */
-export const IN_FLIGHT_MAX = 2 * RECEIVE_MAX;
-export const IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
+export const HELD_MAX = 2 * RECEIVE_MAX;
+export const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** Of the bounds: reading goes on below it. */
 const RESUME_BELOW = 0.75;
 /** A receiver that rejects is a bug; its message is never lost for it. */
@@ -47,8 +47,9 @@ export class MqttInbox implements Disposable {
   #session = new Map<number, Held>();
   /** Of this connection, in the order of receipt, not yet acknowledged. */
   #order = new Set<Held>();
+  #held = 0;
+  #heldBytes = 0;
   #inFlight = 0;
-  #inFlightBytes = 0;
   #isPaused = false;
   #isClosed = false;
   #idle: (() => void) | null = null;
@@ -68,7 +69,7 @@ export class MqttInbox implements Disposable {
     this.#connection = connection;
     this.#order = new Set();
     // Without the session the broker gives packet ids anew.
-    if (!connection.sessionPresent) this.#session = new Map();
+    if (!connection.sessionPresent) this.#forgetSession();
     if (this.#isPaused) connection.pause();
   }
 
@@ -78,21 +79,18 @@ export class MqttInbox implements Disposable {
 
   received(message: IncomingMessage): void {
     if (this.#isClosed) return;
-    const known = message.qos === 0 ? undefined : this.#session.get(message.packetId);
-    if (known !== undefined && isRepeated(message, known)) {
-      if (known.state === "acknowledged") known.state = "settled";
-      this.#order.add(known);
-      this.#nextTurn.request();
-      return;
-    }
     const { packetId, qos, topic, payload } = message;
     const held: Held = { packetId, qos, topic, payload, state: "received" };
     if (qos > 0) {
+      const known = this.#session.get(packetId);
+      if (known !== undefined && isRepeated(message, known)) return this.#takeUp(known);
+      if (known !== undefined) this.#orphan(known);
       this.#session.set(packetId, held);
       this.#order.add(held);
     }
+    this.#held++;
+    this.#heldBytes += payload.length;
     this.#inFlight++;
-    this.#inFlightBytes += payload.length;
     this.#pauseOrResume();
     void this.#receive(held, payload);
   }
@@ -118,15 +116,32 @@ export class MqttInbox implements Disposable {
     this.#nextTurn[Symbol.dispose]();
   }
 
+  #takeUp(known: Held): void {
+    if (known.state === "acknowledged") known.state = "settled";
+    this.#order.add(known);
+    this.#nextTurn.request();
+  }
+
+  #forgetSession(): void {
+    const session = this.#session;
+    this.#session = new Map();
+    for (const held of session.values()) this.#orphan(held);
+  }
+
+  /** What the receiver still has is let go when it is settled. */
+  #orphan(held: Held): void {
+    this.#order.delete(held);
+    if (held.state !== "received") this.#letGo(held);
+  }
+
   async #receive(held: Held, payload: Uint8Array): Promise<void> {
     const isSettled = await this.#isSettled(held.topic, payload);
     this.#inFlight--;
-    this.#inFlightBytes -= payload.length;
     if (this.#inFlight === 0) this.#idle?.();
-    this.#pauseOrResume();
     if (!isSettled) return;
     held.state = "settled";
-    this.#nextTurn.request();
+    if (this.#session.get(held.packetId) === held) this.#nextTurn.request();
+    else this.#letGo(held);
   }
 
   async #isSettled(topic: string, payload: Uint8Array): Promise<boolean> {
@@ -152,20 +167,27 @@ export class MqttInbox implements Disposable {
     const settled: Held[] = [];
     for (const held of this.#order) {
       if (held.state !== "settled") break;
-      this.#order.delete(held);
       settled.push(held);
     }
-    if (settled.length === 0) return;
-    connection.acknowledge(settled);
+    if (settled.length === 0 || connection.acknowledge(settled) === "closed") return;
     for (const held of settled) {
+      this.#order.delete(held);
       held.state = "acknowledged";
-      held.payload = null;
-      if (held.qos === 1 && this.#session.get(held.packetId) === held) this.#session.delete(held.packetId);
+      if (held.qos === 1) this.#session.delete(held.packetId);
+      this.#letGo(held);
     }
   }
 
+  #letGo(held: Held): void {
+    if (held.payload === null) return;
+    this.#held--;
+    this.#heldBytes -= held.payload.length;
+    held.payload = null;
+    this.#pauseOrResume();
+  }
+
   #pauseOrResume(): void {
-    const fill = Math.max(this.#inFlight / IN_FLIGHT_MAX, this.#inFlightBytes / IN_FLIGHT_BYTES_MAX);
+    const fill = Math.max(this.#held / HELD_MAX, this.#heldBytes / HELD_BYTES_MAX);
     if (!this.#isPaused && fill >= 1) {
       this.#isPaused = true;
       this.#connection?.pause();

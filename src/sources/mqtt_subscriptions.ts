@@ -2,6 +2,7 @@
 
 import type { Connection } from "../clients/mqtt/connection.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
 
 /** The topic filters that the broker's persistent session holds for us; kept across restarts. */
@@ -72,7 +73,9 @@ export class MqttSubscriptions {
       return this.#refused(connection, [NO_SHARED]);
     }
     const isHeld = connection.sessionPresent && this.#wereGranted && connection.version === 4;
-    const refusals = isHeld ? [] : await this.#subscribe(connection);
+    const refusals = isHeld ? [] : await this.#subscribe(connection).catch((error: unknown) => [
+      `the list of subscribed topics cannot be stored: ${failureOf(error)}`,
+    ]);
     if (refusals === null || connection !== this.#connection) return;
     // Subscribed all the same: a broker may know shared subscriptions and not MQTT 5.
     if (this.#isShared && !connection.hasSharedSubscriptions) refusals.push(NO_SHARED_IN_3_1_1);
@@ -88,16 +91,19 @@ export class MqttSubscriptions {
 
   /** Reasons for what was refused; null where the connection was lost meanwhile. */
   async #subscribe(connection: Connection): Promise<string[] | null> {
-    const stale = this.#remembered.load().filter((filter) => !this.#filters.includes(filter));
+    const remembered = this.#remembered.load();
+    const stale = remembered.filter((filter) => !this.#filters.includes(filter));
     // Remembered before the broker may know of them, forgotten after it has forgotten them.
-    this.#remembered.save([...stale, ...this.#filters]);
-    if (stale.length > 0 && connection.sessionPresent) {
+    if (this.#filters.some((filter) => !remembered.includes(filter))) {
+      this.#remembered.save([...stale, ...this.#filters]);
+    }
+    if (stale.length > 0) {
       if (await connection.unsubscribe(stale) === "lost") return null;
+      this.#remembered.save(this.#filters);
       this.#log.info("Unsubscribed from {topics}, which the configuration no longer names", {
         topics: stale.join(", "),
       });
     }
-    this.#remembered.save(this.#filters);
     const grants = await connection.subscribe(this.#filters, this.#qos);
     if (grants === null) return null;
     const refusals: string[] = [];

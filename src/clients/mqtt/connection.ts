@@ -168,13 +168,14 @@ export class Connection {
   }
 
   /** Lets the broker forget messages; in this order, which is to be that of their receipt. */
-  acknowledge(messages: readonly { packetId: number; qos: Qos }[]): void {
-    if (this.#isLeaving || !this.#client.connected) return;
+  acknowledge(messages: readonly { packetId: number; qos: Qos }[]): "written" | "closed" {
+    if (this.#isLeaving || !this.#client.connected) return "closed";
     const bytes = new Uint8Array(messages.length * 4);
     messages.forEach(({ packetId, qos }, index) => {
       bytes.set([qos === 2 ? PUBREC : PUBACK, 2, packetId >> 8, packetId & 0xff], index * 4);
     });
     this.#client.stream.write(bytes);
+    return "written";
   }
 
   /** Stops reading, so that the broker's own bounds apply; at most one message more is received. */
