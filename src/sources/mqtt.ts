@@ -1,68 +1,83 @@
 /** Takes messages from an MQTT broker; the broker may forget each once its receiver has settled it. */
 
-import type { Clock } from "../runtime/clock.ts";
-import type { Log } from "../runtime/log.ts";
+import { Link, type LinkDeps } from "../clients/mqtt/link.ts";
 import type { MqttConsumerConfig } from "./consumers_config.ts";
 import type { MessageReceiver } from "./message.ts";
-
-/** The topics that the broker's persistent session holds for us; kept across restarts. */
-export interface RememberedTopics {
-  /** As last saved; empty at the very first start. */
-  load(): string[];
-  /** Durable when it returns. */
-  save(topics: readonly string[]): void;
-}
+import { MqttInbox } from "./mqtt_inbox.ts";
+import { MqttSubscriptions, type RememberedTopics } from "./mqtt_subscriptions.ts";
 
 /** In the form of contract §2; null when ready. */
 export type MqttReadiness =
   | { component: "mqtt"; connected: boolean; subscriptions_ready: boolean; error: string }
   | null;
 
-export interface MqttSourceDeps {
+export interface MqttSourceDeps extends LinkDeps {
   rememberedTopics: RememberedTopics;
-  clock: Clock;
-  /** From 0 to 1. */
-  random: () => number;
-  log: Log;
 }
 
 export class MqttSource implements AsyncDisposable {
-  readonly #receiver: MessageReceiver;
+  readonly #link: Link;
+  readonly #inbox: MqttInbox;
+  readonly #subscriptions: MqttSubscriptions;
 
   /**
-   * `clientId` is the one to use, given or made up; `topics` are the patterns of all consumers (events, heartbeats,
+   * `clientId` is the one to use, given or made up; `topics` are the filters of all consumers (events, heartbeats,
    * policies), without the shared group, which is added here.
    */
   constructor(
-    _config: MqttConsumerConfig,
-    _clientId: string,
-    _topics: readonly string[],
+    config: MqttConsumerConfig,
+    clientId: string,
+    topics: readonly string[],
     receiver: MessageReceiver,
-    _deps: MqttSourceDeps,
+    deps: MqttSourceDeps,
   ) {
-    this.#receiver = receiver;
+    const inbox = new MqttInbox(receiver, deps);
+    const subscriptions = new MqttSubscriptions(topics, config, deps.rememberedTopics, deps);
+    this.#inbox = inbox;
+    this.#subscriptions = subscriptions;
+    this.#link = new Link(config.connection, clientId, "persistent", {
+      opened: (connection) => inbox.opened(connection),
+      connected: (connection) => subscriptions.connected(connection),
+      received: (message) => inbox.received(message),
+      released: (packetId) => inbox.released(packetId),
+      lost: () => {
+        inbox.lost();
+        subscriptions.lost();
+      },
+    }, deps);
   }
 
   /** Begins to connect and goes on for good: an absent broker is a matter for the log and for `readiness`. */
   start(): void {
-    void this.#receiver;
+    this.#link.start();
   }
 
   get readiness(): MqttReadiness {
-    return { component: "mqtt", connected: false, subscriptions_ready: false, error: "connecting" };
+    const connectionError = this.#link.error, subscriptionError = this.#subscriptions.error;
+    const error = connectionError ?? subscriptionError;
+    if (error === null) return null;
+    return {
+      component: "mqtt",
+      connected: connectionError === null,
+      subscriptions_ready: subscriptionError === null,
+      error,
+    };
   }
 
   /** Messages that the receiver has not settled yet. */
   get inFlight(): number {
-    return 0;
+    return this.#inbox.inFlight;
   }
 
   /**
    * Takes no more, waits up to `timeoutMs` for what the receiver has in hand (then its signal is aborted),
    * acknowledges what is settled, and leaves the broker with the session kept. Never rejects.
    */
-  async stop(_timeoutMs: number): Promise<void> {
-    await Promise.resolve();
+  async stop(timeoutMs: number): Promise<void> {
+    await this.#inbox.close(timeoutMs);
+    this.#subscriptions.lost();
+    await this.#link.stop();
+    this.#inbox[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
