@@ -152,7 +152,7 @@ export const ARROWS: readonly Arrow[] = [
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka.ts", "tests/support/kafka_peer.ts"],
+  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts"],
   "mqtt": ["src/clients/mqtt.ts", "tests/support/mqtt_peer.ts"],
   "prom-client": ["src/clients/prometheus.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
@@ -161,9 +161,14 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Built-in module → where the program may use it. Scripts and tests may use any. */
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  "node:buffer": ["src/clients/kafka/"],
+  "node:crypto": ["src/runtime/tls_files.ts"],
+  "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
   "node:sqlite": ["src/queue/"],
+  "node:tls": ["src/clients/kafka/sockets.ts"],
   "node:util": ["src/config/"],
+  "node:zlib": ["src/clients/kafka/decompression.ts"],
 };
 
 /**
