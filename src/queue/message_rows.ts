@@ -72,6 +72,10 @@ export class MessageRows {
     return this.#remove.run(id).changes > 0;
   }
 
+  count(): number {
+    return Number(this.#db.prepare("SELECT count(*) AS n FROM mqtt_queue").get()?.n);
+  }
+
   /** When the oldest was kept, in ms since the epoch; null where there is none. */
   oldestAcceptedAt(): number | null {
     const row = this.#oldest.get();

@@ -72,6 +72,11 @@ export class MessageStore implements KeptMessages, DeadLetters {
     return this.#rows.after(place, limit);
   }
 
+  count(): number {
+    return this.#rows.count();
+  }
+
+  /** In ms since the epoch; null where no message waits. */
   oldestAcceptedAt(): number | null {
     return this.#rows.oldestAcceptedAt();
   }

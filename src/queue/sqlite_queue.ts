@@ -9,6 +9,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { KeptValues } from "./kept_values.ts";
 import { MessageRows } from "./message_rows.ts";
 import { type Counted, MessageStore } from "./message_store.ts";
 import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
@@ -63,6 +64,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #limits: QueueLimits;
   /** What the file holds beside events. */
   readonly messages: MessageStore;
+  readonly values: KeptValues;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
@@ -92,6 +94,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       afterRollback: () => this.#delta = { ...NO_DELTA },
     });
     this.messages = new MessageStore(database.db, this, clock);
+    this.values = new KeptValues(database.db);
   }
 
   get ledger(): Readonly<Ledger> {
