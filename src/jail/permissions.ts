@@ -30,16 +30,15 @@ export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly str
   const { server, consumers, apiHost, heartbeatKey } = config;
   const files = databaseFiles(config.file);
   const listen = server === null ? [] : [address(server.hostname, server.port)];
-  // Heartbeats on behalf of others may go to either host.
-  const beats = server === null && (consumers?.mapping.topics.heartbeat ?? null) === null
-    ? [heartbeatHostOf(config, heartbeatKey ?? "")]
-    : ilertHosts(config);
+  const passesBeatsOn = server !== null || (consumers?.mapping.topics.heartbeat ?? null) !== null;
+  const ownBeat = heartbeatKey === null ? [] : [heartbeatHostOf(config, heartbeatKey)];
   const mqtt = consumers?.mqtt?.connection, kafka = consumers?.kafka?.connection;
   return {
     net: unique([
       ...listen,
       hostAndPort(apiHost),
-      ...beats,
+      // Whose keys others choose go to either host.
+      ...(passesBeatsOn ? ilertHosts(config) : ownBeat),
       ...(mqtt === undefined ? [] : [hostAndPort(mqtt.url)]),
       ...(kafka === undefined ? [] : [...kafka.brokers, ...kafkaBrokers]),
     ]),
