@@ -55,10 +55,14 @@ export class ScriptOutput {
   }
 
   #room(): number {
-    return this.lines.length >= LINES_MAX ? 0 : this.#bytesLeft;
+    return this.lines.length >= LINES_MAX ? 0 : Math.max(0, this.#bytesLeft);
   }
 
   #keep(bytes: Uint8Array, mark: string): void {
+    if (this.lines.length >= LINES_MAX) {
+      this.droppedBytes += bytes.length;
+      return;
+    }
     const text = this.#decoder.decode(bytes).trimEnd().replace(CONTROL_CHARACTERS, "\ufffd");
     if (text !== "") this.lines.push(text + mark);
   }

@@ -28,11 +28,12 @@ const OUTPUT_GRACE_MS = 50;
 /** Output streams that background processes of earlier runs hold open; beyond it the oldest is closed. */
 const LINGERING_MAX = 16;
 
+/** A pipe holds four of these. */
 const CHUNK_BYTES = 16_384;
 
 const ENCODER = new TextEncoder();
 
-export class ScriptRunner {
+export class ScriptRunner implements AsyncDisposable {
   readonly #setup: ScriptSetup;
   readonly #runMaxMs: number;
   readonly #clock: Clock;
@@ -49,7 +50,9 @@ export class ScriptRunner {
   /** Never rejects. Not to be called while a run is under way. */
   async run(input: ScriptInput, signal: AbortSignal): Promise<ScriptRun> {
     if (signal.aborted) return failedRun("the agent is shutting down");
-    if (this.#undead !== null) return failedRun("an earlier run of the script was killed and has not ended yet");
+    if (this.#undead !== null) {
+      return failedRun("an earlier run of the script was killed and has not ended yet");
+    }
     let child: Deno.ChildProcess;
     try {
       child = this.#spawn(input);
@@ -63,6 +66,11 @@ export class ScriptRunner {
     await this.#within(OUTPUT_GRACE_MS, Promise.all(readers.map(({ ended }) => ended)));
     for (const reader of readers) this.#letGo(reader);
     return { failure, lines: output.lines, droppedBytes: output.droppedBytes };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const reader of this.#lingering) reader.close();
+    await Promise.all([...this.#lingering].map(({ ended }) => ended));
   }
 
   #spawn(input: ScriptInput): Deno.ChildProcess {
