@@ -10,7 +10,10 @@ import type { RelayJob } from "../commands/daemon_job.ts";
 /** Plain data, because it is cloned into the worker. */
 export type Job = RelayJob | SendEventJob | SendHeartbeatJob | AuditJob | OperatorJob | RepairJob;
 
-export type ToWorker = { type: "start"; job: Job } | { type: "stop" };
+export type ToWorker =
+  /** `script` leads to the worker that runs the script; null for a job without one. */
+  | { type: "start"; job: Job; script: MessagePort | null }
+  | { type: "stop" };
 
 export type FromWorker =
   /** Its code is loaded; the main thread may give up its rights. */

@@ -2,6 +2,7 @@
 
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
+import type { ScriptSetup } from "./script_messages.ts";
 import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
@@ -19,6 +20,12 @@ export interface IlertHosts {
 /** The form `new Worker` takes. */
 export function workerPermissions(permissions: Permissions) {
   return { ...permissions, env: false, run: false, sys: false, ffi: false, import: false };
+}
+
+/** Of the worker that runs the script: two programs, and nothing else. */
+export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
+  const none = { net: false, read: false, write: false, env: false, sys: false, ffi: false, import: false };
+  return { ...none, run: [path, killPath] };
 }
 
 export function relayPermissions(config: RelayConfig): Permissions {
