@@ -43,6 +43,7 @@ export const ARROWS: readonly Arrow[] = [
 
   // Ports and adapters: themselves, the core, the ports they use, their client library.
   { from: "src/queue/queue.ts", may: ["src/domain/"] },
+  { from: "src/queue/messages.ts", may: ["src/domain/"] },
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
   { from: "src/ilert/heartbeat_keys.ts", may: [] },
@@ -53,6 +54,7 @@ export const ARROWS: readonly Arrow[] = [
       ...CORE,
       "src/sources/",
       "src/queue/queue.ts",
+      "src/queue/messages.ts",
       "src/server/answers.ts",
       "src/server/body.ts",
       "src/clients/",
@@ -76,6 +78,21 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/relay.ts",
     may: [
       ...CORE,
+      "src/relay/",
+      "src/sources/",
+      "src/queue/",
+      "src/delivery/",
+      "src/ilert/",
+      "src/server/",
+      "src/cluster/",
+      "src/clients/",
+    ],
+  },
+  {
+    from: "src/relay/",
+    may: [
+      ...CORE,
+      "src/relay/",
       "src/sources/",
       "src/queue/",
       "src/delivery/",
@@ -115,6 +132,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
+      "src/commands/message_input.ts",
       "src/commands/permissions.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
