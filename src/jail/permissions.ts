@@ -1,5 +1,6 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
+import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
 import type { ScriptSetup } from "./script_messages.ts";
@@ -30,6 +31,11 @@ export function workerPermissions(permissions: Permissions) {
 export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
   const none = { net: false, read: false, write: false, env: false, sys: false, ffi: false, import: false };
   return { ...none, run: [path, killPath] };
+}
+
+/** Of the worker that looks for Kafka's brokers. */
+export function brokerSearchPermissions({ brokers, tls }: KafkaConnection): Permissions {
+  return { net: brokers, read: tlsPaths(tls), write: [] };
 }
 
 /** `kafkaBrokers` are those that were found beside the ones to begin with. */
