@@ -182,6 +182,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:crypto": ["src/clients/tls_material.ts"],
   "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
+  "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
   "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],

@@ -3,6 +3,7 @@
 import { KafkaClient, kafkaFailureOf } from "../clients/kafka/client.ts";
 import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import { failureOf } from "../runtime/failure.ts";
+import { divertWarnings } from "../runtime/process_warnings.ts";
 import type { FromBrokerWorker, ToBrokerWorker } from "./broker_messages.ts";
 
 /** The part of a worker's global scope this needs. */
@@ -15,6 +16,7 @@ interface WorkerScope {
 
 export function serveBrokerSearch(scope: WorkerScope): void {
   const post = (message: FromBrokerWorker) => scope.postMessage(message);
+  divertWarnings(() => {});
   // Unprevented, these print a stack trace and leave the main thread without a reason.
   scope.addEventListener("error", (event) => {
     event.preventDefault();
