@@ -1,7 +1,9 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
+import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
+import type { ScriptSetup } from "./script_messages.ts";
 import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 import type { TlsFiles } from "../runtime/tls_files.ts";
 
@@ -23,6 +25,17 @@ export const NO_PERMISSIONS: Permissions = { net: [], read: [], write: [] };
 /** The form `new Worker` takes. */
 export function workerPermissions(permissions: Permissions) {
   return { ...permissions, env: false, run: false, sys: false, ffi: false, import: false };
+}
+
+/** Of the worker that runs the script: two programs, and nothing else. */
+export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
+  const none = { net: false, read: false, write: false, env: false, sys: false, ffi: false, import: false };
+  return { ...none, run: [path, killPath] };
+}
+
+/** Of the worker that looks for Kafka's brokers. */
+export function brokerSearchPermissions({ brokers, tls }: KafkaConnection): Permissions {
+  return { net: brokers, read: tlsPaths(tls), write: [] };
 }
 
 /** `kafkaBrokers` are those that were found beside the ones to begin with. */
