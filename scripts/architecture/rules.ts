@@ -149,7 +149,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "@logtape/logtape": "src/runtime/log.ts",
   "fast-check": "tests/",
   "kafkajs": "src/clients/kafka.ts",
-  "mqtt": "src/clients/mqtt.ts",
+  "mqtt": "src/clients/mqtt/connection.ts",
   "prom-client": "src/clients/prometheus.ts",
   "uuid": "src/queue/sqlite_queue.ts",
   "yaml": "src/config/file.ts",
@@ -157,6 +157,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
 
 /** Built-in module → where the program may use it. Scripts and tests may use any. */
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  "node:crypto": ["src/clients/"],
   "node:path": ["src/config/", "src/commands/"],
   "node:sqlite": ["src/queue/"],
   "node:util": ["src/config/"],
