@@ -14,14 +14,8 @@ export interface MqttPacket {
 /** Bytes to send back; null to close the connection instead. */
 type Answer = (packet: MqttPacket, version: number) => readonly number[] | null;
 
-export const CONNECT = 1,
-  PUBLISH = 3,
-  PUBREC = 5,
-  PUBREL = 6,
-  SUBSCRIBE = 8,
-  UNSUBSCRIBE = 10,
-  PINGREQ = 12,
-  DISCONNECT = 14;
+/** Types of packets. */
+export const CONNECT = 1, PUBLISH = 3, PUBACK = 4, PUBREL = 6, SUBSCRIBE = 8, UNSUBSCRIBE = 10, PINGREQ = 12;
 
 export class FakeMqttBroker implements AsyncDisposable {
   readonly url: string;

@@ -8,6 +8,11 @@ const NO_SIGNAL = new AbortController().signal;
 const PIPELINED_MAX = 500;
 let peers = 0;
 
+/** After a brief connection mqtt.js may still have a timer of 0 ms under way, which would count as a leak. */
+export function mqttAtRest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 export class MqttPeer implements AsyncDisposable {
   /** Payloads of what it has subscribed to, in the order of arrival. */
   readonly received: string[] = [];
@@ -55,6 +60,7 @@ export class MqttPeer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection.leave();
+    await mqttAtRest();
   }
 
   #receive(message: IncomingMessage, connection: Connection): void {

@@ -9,6 +9,7 @@ import type { TlsFiles } from "../../../src/runtime/tls_files.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { CONNECT, FakeMqttBroker, versionOf } from "../../support/fake_mqtt_broker.ts";
 import { memoryLog } from "../../support/memory_log.ts";
+import { mqttAtRest } from "../../support/mqtt_peer.ts";
 import { NetworkProxy } from "../../support/network_proxy.ts";
 import { brokerTest } from "../../support/services.ts";
 import { until } from "../../support/until.ts";
@@ -53,7 +54,10 @@ function openLink(
     connected: () => until(() => link.connection !== null, "the link is connected"),
     failed: (reason: RegExp) =>
       until(() => reason.test(link.error ?? ""), `the link has failed with ${reason}`),
-    [Symbol.asyncDispose]: () => link.stop(),
+    async [Symbol.asyncDispose]() {
+      await link.stop();
+      await mqttAtRest();
+    },
   };
 }
 
