@@ -100,7 +100,9 @@ async function withKafka([program = "", ...args]: string[]): Promise<number> {
     console.error(`No Kafka for the tests: ${error instanceof Error ? error.message : error}`);
     return null;
   });
-  const child = new Deno.Command(program, { args, env: shared?.env ?? {} }).spawn();
+  // Through npx there may be no Deno, or another one, on the PATH.
+  const path = program === "deno" ? Deno.execPath() : program;
+  const child = new Deno.Command(path, { args, env: shared?.env ?? {} }).spawn();
   for (const signal of SIGNALS) Deno.addSignalListener(signal, () => signalChild(child, signal));
   return (await child.status).code;
 }

@@ -131,7 +131,10 @@ extendedKeyUsage = clientAuth
     // `genpkey` is the one command that knows no configuration.
     const config = command === "genpkey" ? [] : ["-config", join(this.folder, "openssl.cnf")];
     const options: Deno.CommandOptions = { args: [command, ...config, ...args], stdin: "null" };
-    const { success, stderr } = await new Deno.Command("openssl", options).output();
+    const running = new Deno.Command("openssl", options).output();
+    const { success, stderr } = await running.catch((cause: unknown) => {
+      throw new Error("Cannot make certificates: there is no openssl that runs here", { cause });
+    });
     if (!success) throw new Error(`openssl ${command} failed: ${new TextDecoder().decode(stderr).trim()}`);
   }
 }

@@ -5,11 +5,12 @@
  *     new Kafka({ brokers: [kafka.address("PLAINTEXT")] })
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { freePort } from "../../tests/support/agent_process.ts";
 import { Broker } from "./broker.ts";
 import { Certificates } from "./certificates.ts";
 import { findKafka, installKafkaJars, type KafkaProgram } from "./kafka_jars.ts";
+import { freePorts } from "./ports.ts";
 
 export type KafkaListener = "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL";
 
@@ -48,7 +49,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
 /** Idempotent. Rejects, with what to do, where Kafka cannot be installed or does not run. */
 export async function installKafka(): Promise<void> {
   const program = await installKafkaJars();
-  if (await Deno.stat(program.classArchive).catch(() => null) !== null) return;
+  if (existsSync(program.classArchive)) return;
   const draft = `${program.classArchive}.${Deno.pid}`;
   await using certificates = await Certificates.create();
   // All listeners, so that the classes behind them are in the archive too.
@@ -108,9 +109,8 @@ async function listenerPorts({ certificates, users }: KafkaOptions): Promise<Map
   if (certificates !== undefined) names.push("SSL");
   if (users !== undefined) names.push("SASL_PLAINTEXT");
   if (certificates !== undefined && users !== undefined) names.push("SASL_SSL");
-  const ports = new Map<string, number>();
-  for (const name of names) ports.set(name, await freePort());
-  return ports;
+  const ports = await freePorts(names.length);
+  return new Map(names.map((name, index) => [name, ports[index] ?? 0]));
 }
 
 async function writeConfiguration(

@@ -7,11 +7,11 @@
 
 import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { freePort } from "../../tests/support/agent_process.ts";
 import { until } from "../../tests/support/until.ts";
 import { Broker } from "./broker.ts";
 import type { Certificates } from "./certificates.ts";
 import { findMosquitto, type MosquittoProgram } from "./mosquitto_package.ts";
+import { freePorts } from "./ports.ts";
 
 export interface ListenerOptions {
   /** "mutual" wants a certificate of the client too. Needs `certificates`. */
@@ -66,8 +66,9 @@ export class Mosquitto<Name extends string = string> extends Broker {
     const folder = await Deno.makeTempDir({ prefix: "ilagent-mosquitto-" });
     const urls = new Map<string, string>();
     const lines = [...brokerLines(folder, options)];
-    for (const [name, listener] of Object.entries<ListenerOptions>(options.listeners ?? { plain: {} })) {
-      const port = await freePort();
+    const listeners = Object.entries<ListenerOptions>(options.listeners ?? { plain: {} });
+    for (const [index, port] of (await freePorts(listeners.length)).entries()) {
+      const [name, listener] = listeners[index] ?? ["", {}];
       urls.set(name, urlOf(listener, port));
       lines.push(...listenerLines(folder, port, listener, options.certificates));
     }

@@ -14,28 +14,28 @@ export interface MosquittoProgram {
 
 /** Daemons are often not on the PATH of an ordinary user. */
 const DAEMON_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"];
-const RUNS = /^mosquitto version 2\./m;
 
-/** null where there is none yet. */
+/** null where there is none yet. The one that was unpacked goes first: the machine's own was none that runs, then. */
 export function findMosquitto(): MosquittoProgram | null {
-  const folders = [...(Deno.env.get("PATH") ?? "").split(delimiter), ...DAEMON_FOLDERS];
-  const installed = folders.map((folder) => join(folder, "mosquitto")).find((path) => existsSync(path));
-  if (installed !== undefined) return { path: installed, env: {} };
-  return existsSync(unpackedFolder()) ? unpackedProgram(unpackedFolder()) : null;
+  return existsSync(unpackedFolder()) ? unpackedProgram(unpackedFolder()) : machinesOwn();
 }
 
 /** Rejects, with what to do, where there is none and it cannot be fetched. */
-export async function installMosquitto(): Promise<MosquittoProgram> {
+export async function installMosquitto(): Promise<void> {
   const found = findMosquitto();
-  if (found !== null) {
-    await checkThatItRuns(found);
-    return found;
-  }
+  if (found !== null && await whatItSays(found) === "runs") return;
+  await Deno.remove(unpackedFolder(), { recursive: true }).catch(() => {});
   await fillOnce(unpackedFolder(), async (folder) => {
     await unpackDebianPackage("mosquitto", folder);
-    await checkThatItRuns(unpackedProgram(folder));
+    const answer = await whatItSays(unpackedProgram(folder));
+    if (answer !== "runs") throw new Error(`Mosquitto was fetched, but does not run here: ${answer}`);
   });
-  return unpackedProgram(unpackedFolder());
+}
+
+function machinesOwn(): MosquittoProgram | null {
+  const folders = [...(Deno.env.get("PATH") ?? "").split(delimiter), ...DAEMON_FOLDERS];
+  const path = folders.map((folder) => join(folder, "mosquitto")).find((path) => existsSync(path));
+  return path === undefined ? null : { path, env: {} };
 }
 
 function unpackedFolder(): string {
@@ -59,19 +59,19 @@ async function unpackDebianPackage(name: string, folder: string): Promise<void> 
   await run("apt-get", [...own, "update"], apt);
   const plan = await run("apt-get", [...own, "--simulate", "--no-install-recommends", "install", name], apt);
   const missing = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, missing = ""]) => missing);
-  await run("apt-get", [...own, "download", ...missing], apt);
+  await run("apt-get", [...own, "download", ...new Set([name, ...missing])], apt);
   for (const { name: file } of Deno.readDirSync(apt)) {
     if (file.endsWith(".deb")) await run("dpkg", ["-x", file, folder], apt);
   }
   await Deno.remove(apt, { recursive: true });
 }
 
-async function checkThatItRuns({ path, env }: MosquittoProgram): Promise<void> {
-  const { stdout, stderr } = await new Deno.Command(path, { args: ["-h"], env }).output();
-  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  if (!RUNS.test(text)) {
-    throw new Error(`${path} is no Mosquitto 2 that runs here: ${text.trim().split("\n", 1)[0]}`);
-  }
+/** "runs" for a Mosquitto 2, else its answer. */
+async function whatItSays({ path, env }: MosquittoProgram): Promise<string> {
+  const answer = await new Deno.Command(path, { args: ["-h"], env }).output().catch((error: Error) => error);
+  if (answer instanceof Error) return answer.message;
+  const text = new TextDecoder().decode(answer.stdout) + new TextDecoder().decode(answer.stderr);
+  return /^mosquitto version 2\./m.test(text) ? "runs" : text.trim().split("\n", 1)[0] ?? "";
 }
 
 async function run(program: string, args: readonly string[], cwd: string): Promise<string> {

@@ -18,6 +18,10 @@ export async function runDaemon(job: RelayJob, stop: AbortSignal, onOpening: () 
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
   onOpening();
-  await runRelay(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  const onBrokerRefused = (address: string) =>
+    log.error("The agent may not reach the Kafka broker {address}: it was not known at the start", {
+      address,
+    });
+  await runRelay(job.config, { clock: systemClock, random: Math.random, log, onBrokerRefused }, stop);
   return 0;
 }

@@ -24,8 +24,8 @@ export interface EventReceiver {
   deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome>;
 }
 
-/** What the loop needs of the queue beside the port: to be woken, and to have it read again. */
-export interface WakingQueue extends EventQueue {
+/** What the loop needs of the queue: the port but for its intake, to be woken, and to have it read again. */
+export interface WakingQueue extends Omit<EventQueue, "enqueue"> {
   readonly ledger: Readonly<Ledger>;
   onAvailable(callback: () => void): void;
   rescan(): void;
@@ -158,7 +158,7 @@ export class DeliveryLoop {
       this.#inFlight++;
       void this.#deliver(next, isProbe);
     }
-    this.#armTimer();
+    this.#armTimer(now);
   }
 
   /** Retries wait for a span of time, but a file can only keep the hour: when that is set anew, they move with it. */
@@ -314,11 +314,13 @@ export class DeliveryLoop {
     }
   }
 
-  /** One timer for whatever comes first: a probe, a due retry, the end of a pause. */
-  #armTimer(): void {
+  /**
+   * One timer for whatever comes first: a probe, a due retry, the end of a pause. `now` is the moment that the claims
+   * went by: at a later one a probe that was not due then would look as if it had been tried for.
+   */
+  #armTimer(now: number): void {
     if (this.#stopping) return;
     const { clock } = this.#deps;
-    const now = clock.monotonic();
     const { isOpen, nextProbeAt } = this.#breaker;
     // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.
     const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;

@@ -2,7 +2,9 @@
 
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
+import type { ScriptSetup } from "./script_messages.ts";
 import { databaseFiles, logPathOf } from "../queue/database_files.ts";
+import type { TlsFiles } from "../runtime/tls_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
@@ -16,18 +18,41 @@ export interface IlertHosts {
   heartbeatHost: string;
 }
 
+/** For what only computes and prints. */
+export const NO_PERMISSIONS: Permissions = { net: [], read: [], write: [] };
+
 /** The form `new Worker` takes. */
 export function workerPermissions(permissions: Permissions) {
   return { ...permissions, env: false, run: false, sys: false, ffi: false, import: false };
 }
 
-export function relayPermissions(config: RelayConfig): Permissions {
+/** Of the worker that runs the script: two programs, and nothing else. */
+export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
+  const none = { net: false, read: false, write: false, env: false, sys: false, ffi: false, import: false };
+  return { ...none, run: [path, killPath] };
+}
+
+/** `kafkaBrokers` are those that were found beside the ones to begin with. */
+export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly string[] = []): Permissions {
+  const { server, consumers, apiHost, heartbeatKey } = config;
   const files = databaseFiles(config.file);
-  const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
-  const beats = config.server === null
-    ? [heartbeatHostOf(config, config.heartbeatKey ?? "")]
+  const listen = server === null ? [] : [address(server.hostname, server.port)];
+  // Heartbeats on behalf of others may go to either host.
+  const beats = server === null && (consumers?.mapping.topics.heartbeat ?? null) === null
+    ? [heartbeatHostOf(config, heartbeatKey ?? "")]
     : ilertHosts(config);
-  return { net: unique([...listen, hostAndPort(config.apiHost), ...beats]), read: files, write: files };
+  const mqtt = consumers?.mqtt?.connection, kafka = consumers?.kafka?.connection;
+  return {
+    net: unique([
+      ...listen,
+      hostAndPort(apiHost),
+      ...beats,
+      ...(mqtt === undefined ? [] : [hostAndPort(mqtt.url)]),
+      ...(kafka === undefined ? [] : [...kafka.brokers, ...kafkaBrokers]),
+    ]),
+    read: unique([...files, ...tlsPaths(mqtt?.tls), ...tlsPaths(kafka?.tls)]),
+    write: files,
+  };
 }
 
 export function eventPermissions(hosts: IlertHosts): Permissions {
@@ -61,6 +86,10 @@ export function denoFlags({ net, read, write }: Permissions): string[] {
 export function hostAndPort(url: string): string {
   const { hostname, port, protocol } = new URL(url);
   return address(hostname, port === "" ? (protocol === "https:" ? 443 : 80) : Number(port));
+}
+
+function tlsPaths(files: TlsFiles | null | undefined): string[] {
+  return [files?.caPath, files?.certPath, files?.keyPath].filter((path) => typeof path === "string");
 }
 
 function ilertHosts(hosts: IlertHosts): string[] {

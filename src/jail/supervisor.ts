@@ -3,8 +3,11 @@
  * the exit code out, and ends the process when the worker throws, exits or stops answering.
  */
 
-import { ALIVE_INTERVAL_MS, type FromWorker, type Job, type ToWorker } from "./messages.ts";
+import type { FromWorker, Job, ToWorker } from "./messages.ts";
 import { type Permissions, workerPermissions } from "./permissions.ts";
+import { ScriptGuard } from "./script_guard.ts";
+import type { ScriptSetup } from "./script_messages.ts";
+import { watchForSilence } from "./silence.ts";
 
 /** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
 const SILENCE_MAX_MS = 15_000;
@@ -22,10 +25,14 @@ export interface JobEnd {
   message: string | null;
 }
 
-/** Resolves when the job is over, however that came about. Never throws. */
+/**
+ * Resolves when the job is over, however that came about. Never throws. `script` is what the job may have run for it,
+ * by a worker of its own.
+ */
 export function runJailed(
   job: Job,
   permissions: Permissions,
+  script: ScriptSetup | null = null,
   silenceMaxMs: number = SILENCE_MAX_MS,
 ): Promise<JobEnd> {
   const worker = new Worker(Deno.mainModule, {
@@ -33,7 +40,7 @@ export function runJailed(
     name: "agent",
     deno: { permissions: workerPermissions(permissions) },
   });
-  const send = (message: ToWorker) => worker.postMessage(message);
+  const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
   return new Promise((resolve) => {
     const watch = watchForSilence(silenceMaxMs, (seconds) => {
       end({
@@ -50,7 +57,16 @@ export function runJailed(
       watch.stop();
       stopListening();
       worker.terminate();
-      resolve(result);
+      void (guard?.stop() ?? Promise.resolve()).then(() => resolve(result));
+    };
+    const guard = script === null
+      ? null
+      : new ScriptGuard(script, (message) => end({ exitCode: 1, message }));
+    const start = async () => {
+      await guard?.loaded;
+      revokeEverything();
+      const port = guard?.start() ?? null;
+      send({ type: "start", job, script: port }, port === null ? [] : [port]);
     };
     worker.addEventListener("error", (event) => {
       event.preventDefault();
@@ -59,8 +75,7 @@ export function runJailed(
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
       switch (data.type) {
         case "loaded":
-          revokeEverything();
-          return send({ type: "start", job });
+          return void start();
         case "alive":
           return watch.heard(silenceMaxMs);
         case "opening":
@@ -77,29 +92,6 @@ export function runJailed(
 /** What the main thread gave up it can never regain, and neither can anything that takes it over. */
 function revokeEverything(): void {
   for (const name of PERMISSION_NAMES) Deno.permissions.revokeSync({ name });
-}
-
-function watchForSilence(
-  firstMaxMs: number,
-  onSilence: (seconds: number) => void,
-): { heard(maxMs: number): void; stop(): void } {
-  let heardAt = performance.now();
-  let tickedAt = heardAt;
-  let limitMs = firstMaxMs;
-  const timer = setInterval(() => {
-    const now = performance.now();
-    // This thread was stopped too (SIGSTOP, a suspended machine): the worker had no chance to answer.
-    if (now - tickedAt > 4 * ALIVE_INTERVAL_MS) heardAt = now;
-    tickedAt = now;
-    if (now - heardAt > limitMs) onSilence(Math.round((now - heardAt) / 1000));
-  }, ALIVE_INTERVAL_MS);
-  return {
-    heard(maxMs) {
-      heardAt = performance.now();
-      limitMs = maxMs;
-    },
-    stop: () => clearInterval(timer),
-  };
 }
 
 function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void): () => void {

@@ -2,6 +2,7 @@ import type { BrokerMessage, MessageReceiver } from "../../src/sources/message.t
 
 interface Taken {
   readonly topic: string;
+  readonly key: string | null;
   readonly text: string;
   settle(): void;
 }
@@ -10,30 +11,42 @@ interface Taken {
 export class TestReceiver implements MessageReceiver {
   /** All that was received, repeated ones again. */
   readonly taken: Taken[] = [];
-  #isHolding: boolean;
+  /** Those whose signal was aborted before they were settled. */
+  readonly aborted: string[] = [];
+  #isHeld: (text: string) => boolean;
   readonly #held = new Set<() => void>();
 
-  constructor(mode: "settling" | "holding") {
-    this.#isHolding = mode === "holding";
+  /** Or holds those that the function names. */
+  constructor(mode: "settling" | "holding" | ((text: string) => boolean)) {
+    this.#isHeld = typeof mode === "string" ? () => mode === "holding" : mode;
   }
 
   get texts(): string[] {
     return this.taken.map(({ text }) => text);
   }
 
-  receive({ topic, payload }: BrokerMessage, signal: AbortSignal): Promise<void> {
+  get held(): number {
+    return this.#held.size;
+  }
+
+  receive({ topic, key, payload }: BrokerMessage, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const text = new TextDecoder().decode(payload);
     const settle = () => {
       this.#held.delete(settle);
       signal.removeEventListener("abort", abort);
       resolve();
     };
-    const abort = () => reject(signal.reason);
+    const abort = () => {
+      this.aborted.push(text);
+      this.#held.delete(settle);
+      reject(signal.reason);
+    };
+    this.#held.add(settle);
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
-    this.#held.add(settle);
-    this.taken.push({ topic, text: new TextDecoder().decode(payload), settle });
-    if (!this.#isHolding) settle();
+    this.taken.push({ topic, key, text, settle });
+    if (!this.#isHeld(text)) settle();
     return promise;
   }
 
@@ -44,7 +57,7 @@ export class TestReceiver implements MessageReceiver {
 
   /** From now on everything at once. */
   release(): void {
-    this.#isHolding = false;
+    this.#isHeld = () => false;
     this.settleAll();
   }
 }

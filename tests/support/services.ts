@@ -11,6 +11,8 @@ import { findMosquitto } from "../../scripts/services/mosquitto_package.ts";
 
 export type Service = "mosquitto" | "kafka";
 
+export type Outlook = { kind: "run" } | { kind: "skip"; reason: string } | { kind: "fail"; reason: string };
+
 const FINDERS: Readonly<Record<Service, () => unknown>> = { mosquitto: findMosquitto, kafka: findKafka };
 
 export function brokerTest(
@@ -19,16 +21,21 @@ export function brokerTest(
   run: (test: Deno.TestContext) => Promise<void>,
 ): void {
   const missing = needs.filter((service) => FINDERS[service]() === null);
-  if (missing.length === 0) {
-    Deno.test(name, run);
-    return;
+  const outlook = outlookOf(missing, Deno.env.get("REQUIRE_SERVICES") === "1");
+  switch (outlook.kind) {
+    case "run":
+      return Deno.test(name, run);
+    case "skip":
+      return Deno.test({ name: `${name} [skipped: ${outlook.reason}]`, ignore: true, fn: run });
+    case "fail":
+      return Deno.test(name, () => {
+        throw new Error(outlook.reason);
+      });
   }
+}
+
+export function outlookOf(missing: readonly Service[], areRequired: boolean): Outlook {
+  if (missing.length === 0) return { kind: "run" };
   const reason = `${missing.join(" and ")} not installed: deno task services install`;
-  if (Deno.env.get("REQUIRE_SERVICES") !== "1") {
-    Deno.test({ name: `${name} [skipped, ${reason}]`, ignore: true, fn: run });
-    return;
-  }
-  Deno.test(name, () => {
-    throw new Error(reason);
-  });
+  return { kind: areRequired ? "fail" : "skip", reason };
 }
