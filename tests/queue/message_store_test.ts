@@ -57,7 +57,7 @@ Deno.test("MessageStore.after() finds what the Rust agent left, in its order, an
   });
   assert.deepEqual(others.map(({ id }) => id), ["a", "m"]);
   assert.deepEqual(all.messages.after(2, 1).map(({ id }) => id), ["m"]);
-  assert.equal(all.messages.oldestAcceptedAt(), first?.acceptedAt);
+  assert.deepEqual([all.messages.oldestAcceptedAt(), all.messages.count()], [first?.acceptedAt, 3]);
   assert.deepEqual([all.queue.ledger.accepted, all.queue.counts.queued], [3, 3]);
   all.holds();
 });
@@ -94,6 +94,7 @@ Deno.test("MessageStore.settle() counts each end in the ledger", async () => {
   await all.messages.settle(c, { kind: "dead", death: DEATH });
   assert.deepEqual({ ...all.queue.ledger }, { accepted: 3, delivered: 1, purged: 1 });
   assert.deepEqual(all.queue.counts, { queued: 0, dead: 1 });
+  assert.equal(all.messages.oldestAcceptedAt(), null);
   all.holds();
 });
 
