@@ -194,6 +194,8 @@ Deno.test("textOfPayload() and payloadOfText() give back the same bytes", () => 
     assert.ok(!text.includes("\0"));
     assert.deepEqual([...bytesOf(payloadOfText(text))], [...bytesOf(payload)]);
   }));
+  // As text it would not be JSON any more; as bytes it is.
+  assert.deepEqual(payloadOfText(textOfPayload("\uFEFF{}")), new TextEncoder().encode("\uFEFF{}"));
   assert.equal(
     payloadOfText("data:application/octet-stream;base64,%%%"),
     "data:application/octet-stream;base64,%%%",
