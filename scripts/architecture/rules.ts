@@ -112,7 +112,7 @@ export const ARROWS: readonly Arrow[] = [
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
-  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts"] },
+  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts", "src/jail/*_worker.ts"] },
   {
     from: "src/config/",
     may: [...CORE, "src/config/"],
@@ -129,6 +129,7 @@ export const ARROWS: readonly Arrow[] = [
     may: [
       ...CORE,
       "src/config/",
+      "src/jail/kafka_supervisor.ts",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
@@ -145,15 +146,14 @@ export const ARROWS: readonly Arrow[] = [
   },
   { from: "src/jail/messages.ts", may: [], mayType: ["src/commands/*_job.ts"] },
   {
+    from: "src/jail/broker_worker.ts",
+    may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],
+    mayType: ["src/clients/*_connection.ts"],
+  },
+  {
     from: "src/jail/",
-    may: [
-      "src/runtime/",
-      "src/jail/messages.ts",
-      "src/jail/permissions.ts",
-      "src/queue/database_files.ts",
-      "src/ilert/heartbeat_keys.ts",
-    ],
-    mayType: ["src/relay.ts", "src/edge.ts"],
+    may: ["src/runtime/", "src/jail/", "src/queue/database_files.ts", "src/ilert/heartbeat_keys.ts"],
+    mayType: ["src/relay.ts", "src/edge.ts", "src/clients/*_connection.ts"],
   },
 
   // Around the program. The emulator of ilert serves the tests and, by hand, everybody.
@@ -182,6 +182,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:crypto": ["src/clients/tls_material.ts"],
   "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
+  "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
   "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
@@ -190,11 +191,11 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * What runs before the rights are narrowed (design decision 4): everything `main.ts` reaches except through the
- * agent's own role, which is evaluated inside the jail only.
+ * roles of the workers, which are evaluated inside the jail only.
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
 } as const;
 

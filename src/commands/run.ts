@@ -11,6 +11,7 @@ import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
 import { readSettings, type Settings } from "../config/settings.ts";
+import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
@@ -23,7 +24,7 @@ import {
   repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
-import { runJailed } from "../jail/supervisor.ts";
+import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -93,7 +94,10 @@ async function runCommand(
       const { config } = daemon;
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
       const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
-      return await runInJail(job, relayPermissions(config));
+      const connection = config.consumers?.kafka?.connection ?? null;
+      if (connection === null) return await runInJail(job, relayPermissions(config));
+      const permissionsWith = (brokers: readonly string[]) => relayPermissions(config, brokers);
+      return report(job, await runJailedWithKafka({ job, connection, permissionsWith }));
     }
     case "map":
       return await mapInput(values);
@@ -181,7 +185,10 @@ function realPath(file: string): string {
 }
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
-  const { exitCode, message } = await runJailed(job, permissions);
+  return report(job, await runJailed(job, permissions));
+}
+
+function report(job: Job, { exitCode, message }: JobEnd): number {
   if (message === null) return exitCode;
   if (job.kind === "relay" && job.log.format === "json") reportJson(message);
   else reportLine(message);

@@ -1,5 +1,6 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
+import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
 import type { ScriptSetup } from "./script_messages.ts";
@@ -32,21 +33,25 @@ export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
   return { ...none, run: [path, killPath] };
 }
 
+/** Of the worker that looks for Kafka's brokers. */
+export function brokerSearchPermissions({ brokers, tls }: KafkaConnection): Permissions {
+  return { net: brokers, read: tlsPaths(tls), write: [] };
+}
+
 /** `kafkaBrokers` are those that were found beside the ones to begin with. */
 export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly string[] = []): Permissions {
   const { server, consumers, apiHost, heartbeatKey } = config;
   const files = databaseFiles(config.file);
   const listen = server === null ? [] : [address(server.hostname, server.port)];
-  // Heartbeats on behalf of others may go to either host.
-  const beats = server === null && (consumers?.mapping.topics.heartbeat ?? null) === null
-    ? [heartbeatHostOf(config, heartbeatKey ?? "")]
-    : ilertHosts(config);
+  const passesBeatsOn = server !== null || (consumers?.mapping.topics.heartbeat ?? null) !== null;
+  const ownBeat = heartbeatKey === null ? [] : [heartbeatHostOf(config, heartbeatKey)];
   const mqtt = consumers?.mqtt?.connection, kafka = consumers?.kafka?.connection;
   return {
     net: unique([
       ...listen,
       hostAndPort(apiHost),
-      ...beats,
+      // Whose keys others choose go to either host.
+      ...(passesBeatsOn ? ilertHosts(config) : ownBeat),
       ...(mqtt === undefined ? [] : [hostAndPort(mqtt.url)]),
       ...(kafka === undefined ? [] : [...kafka.brokers, ...kafkaBrokers]),
     ]),

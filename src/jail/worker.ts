@@ -45,10 +45,13 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
   switch (job.kind) {
     case "relay": {
       const { runDaemon } = await import("../commands/daemon_job.ts");
-      return await runDaemon(job, stop, () => {
-        post({ type: "opening" });
-        // Its turn comes when the step is over.
-        setTimeout(() => post({ type: "alive" }), 0);
+      return await runDaemon(job, stop, {
+        onOpening: () => {
+          post({ type: "opening" });
+          // Its turn comes when the step is over.
+          setTimeout(() => post({ type: "alive" }), 0);
+        },
+        onBrokerRefused: () => post({ type: "broker_refused" }),
       });
     }
     case "event":

@@ -253,3 +253,16 @@ brokerTest(
     await until(async () => (await all.site.audit("agent")).delivered === 101, "the ledger has them all");
   },
 );
+
+brokerTest(
+  "MQTT: with --heartbeat_requires_ready no heartbeat leaves while the broker is out of reach",
+  NEEDS,
+  async () => {
+    await using all = await setting();
+    await all.broker.stop();
+    const agent = await all.agent("-e events -b il1hbt-own --heartbeat_requires_ready");
+    await agent.process.waitForLine(/No heartbeat: the agent is not ready/);
+    assert.equal((await agent.ready()).body?.component, "mqtt");
+    assert.deepEqual(all.site.ilert.requests, []);
+  },
+);
