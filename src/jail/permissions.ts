@@ -90,7 +90,9 @@ export function denoFlags({ net, read, write }: Permissions): string[] {
 /** Host and port of a URL, as Deno's `net` permission names them. */
 export function hostAndPort(url: string): string {
   const { hostname, port, protocol } = new URL(url);
-  return address(hostname, port === "" ? (protocol === "https:" ? 443 : 80) : Number(port));
+  const isSecure = protocol === "https:" || protocol === "wss:";
+  // What `URL` leaves out is the default of the scheme.
+  return address(hostname, port === "" ? (isSecure ? 443 : 80) : Number(port));
 }
 
 function tlsPaths(files: TlsFiles | null | undefined): string[] {

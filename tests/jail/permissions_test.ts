@@ -44,6 +44,12 @@ Deno.test("relayPermissions() opens the MQTT broker and its TLS files, and nothi
   assert.deepEqual(read.filter((path) => !write.includes(path)), ["/tls/ca.pem", "/tls/cert.pem"]);
 });
 
+Deno.test("relayPermissions() opens the default port of a websocket's scheme", () => {
+  const netOf = (url: string) =>
+    relayPermissions(config({ mqtt: { ...MQTT, connection: { ...MQTT.connection, url } } })).net[1];
+  assert.deepEqual([netOf("wss://broker:443/mqtt"), netOf("ws://broker:80")], ["broker:443", "broker:80"]);
+});
+
 Deno.test("relayPermissions() opens the Kafka brokers it is told of and those that were found", () => {
   const { net, read, write } = relayPermissions(config({ kafka: KAFKA }), ["k2:9092", "k3:9092"]);
   assert.deepEqual(net.slice(-3), ["k1:9092", "k2:9092", "k3:9092"]);

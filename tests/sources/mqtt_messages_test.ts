@@ -23,7 +23,7 @@ for (const qos of [1, 2] as const) {
       {
         await using mortal = await openMortalAgent(broker, { qos, remembered, mode: "holding" });
         await using peer = await MqttPeer.connect(broker.url("plain"));
-        await peer.publishMany("alerts", 5, { qos });
+        await peer.publishMany("alerts", 5, qos);
         await mortal.took(5);
       }
       assert.deepEqual(await leftFor(broker, { qos, remembered }), ["0", "1", "2", "3", "4"]);
@@ -40,7 +40,7 @@ for (const qos of [1, 2] as const) {
       {
         await using mortal = await openMortalAgent(broker, { qos, remembered, mode: "holding" });
         await using peer = await MqttPeer.connect(broker.url("plain"));
-        await peer.publishMany("alerts", 4, { qos });
+        await peer.publishMany("alerts", 4, qos);
         await mortal.took(4);
         for (const settled of [0, 1, 3]) mortal.receiver.taken[settled]?.settle();
         await until(() => mortal.source.inFlight === 1, "three are settled");
@@ -59,7 +59,7 @@ for (const qos of [1, 2] as const) {
       {
         await using mortal = await openMortalAgent(broker, { qos, remembered, mode: "holding" });
         await using peer = await MqttPeer.connect(broker.url("plain"));
-        await peer.publishMany("alerts", 20, { qos });
+        await peer.publishMany("alerts", 20, qos);
         await mortal.took(20);
         mortal.proxy.cut();
         await mortal.notReady();
@@ -87,7 +87,7 @@ for (const qos of [0, 1, 2] as const) {
       await using agent = openAgent({ url: broker.url("plain"), qos, mode: "holding" });
       await agent.ready();
       await using peer = await MqttPeer.connect(broker.url("plain"));
-      await peer.publishMany("alerts", count, { qos });
+      await peer.publishMany("alerts", count, qos);
       await agent.took(1_000);
       await acknowledgementsArrived(broker);
       const { inFlight } = agent.source;

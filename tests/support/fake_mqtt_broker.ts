@@ -9,13 +9,16 @@ export interface MqttPacket {
   type: number;
   flags: number;
   body: Uint8Array;
+  /** With its header. */
+  bytes: number;
 }
 
 /** Bytes to send back; null to close the connection instead. */
 type Answer = (packet: MqttPacket, version: number) => readonly number[] | null;
 
 /** Types of packets. */
-export const CONNECT = 1, PUBLISH = 3, PUBACK = 4, PUBREL = 6, SUBSCRIBE = 8, UNSUBSCRIBE = 10, PINGREQ = 12;
+export const CONNECT = 1, PUBLISH = 3, PUBACK = 4, PUBREC = 5, PUBREL = 6, PUBCOMP = 7;
+export const SUBSCRIBE = 8, UNSUBSCRIBE = 10, PINGREQ = 12, DISCONNECT = 14;
 
 export class FakeMqttBroker implements AsyncDisposable {
   readonly url: string;
@@ -126,7 +129,7 @@ const DEFAULT_ANSWERS: Readonly<Record<number, Answer>> = {
   [PINGREQ]: () => [0xd0, 0],
 };
 
-function firstOf(bytes: Uint8Array): MqttPacket & { bytes: number } | null {
+function firstOf(bytes: Uint8Array): MqttPacket | null {
   let length = 0;
   for (let at = 1; at < bytes.length; at++) {
     const byte = bytes[at] ?? 0;

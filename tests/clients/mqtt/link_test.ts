@@ -4,20 +4,17 @@ import { Certificates, type KeyPair } from "../../../scripts/services/certificat
 import type { Connection } from "../../../src/clients/mqtt/connection.ts";
 import { Link } from "../../../src/clients/mqtt/link.ts";
 import type { MqttConnection } from "../../../src/clients/mqtt_connection.ts";
-import { type Clock, systemClock } from "../../../src/runtime/clock.ts";
 import type { TlsFiles } from "../../../src/runtime/tls_files.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { CONNECT, FakeMqttBroker, versionOf } from "../../support/fake_mqtt_broker.ts";
 import { memoryLog } from "../../support/memory_log.ts";
 import { mqttAtRest } from "../../support/mqtt_peer.ts";
 import { NetworkProxy } from "../../support/network_proxy.ts";
+import { withRealPings } from "../../support/ping_clock.ts";
 import { brokerTest } from "../../support/services.ts";
 import { until } from "../../support/until.ts";
 
 const TAKEN_OVER = [0xe0, 2, 0x8e, 0];
-
-/** Those of the keep-alive. */
-const PING_TIMER_MS = 2_500;
 
 /**
  * A link whose clock only the test moves: a failed attempt is followed by another when the test says so. Pings need
@@ -38,15 +35,12 @@ function openLink(
     connected: (connection: Connection) => void connections.push(connection),
   };
   const { id = "link", pings = "real", ...config } = more;
-  const isReal = (delayMs: number) => pings === "real" && delayMs === PING_TIMER_MS;
-  const after: Clock["after"] = (delayMs, callback) =>
-    (isReal(delayMs) ? systemClock : clock).after(delayMs, callback);
   const link = new Link(
     { url, clientId: null, username: null, password: null, tls: null, ...config },
     id,
     "persistent",
     owner,
-    { clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), after }, random: () => 1, log },
+    { clock: pings === "real" ? withRealPings(clock) : clock, random: () => 1, log },
   );
   link.start();
   return {
