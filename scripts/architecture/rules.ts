@@ -46,6 +46,11 @@ export const ARROWS: readonly Arrow[] = [
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
   { from: "src/ilert/heartbeat_keys.ts", may: [] },
+  {
+    from: "src/queue/*edge*.ts",
+    may: [...CORE, "src/queue/"],
+    mayType: ["src/edge/edge_store.ts"],
+  },
   { from: "src/queue/", may: [...CORE, "src/queue/", "src/clients/"] },
   {
     from: "src/sources/",
@@ -67,6 +72,7 @@ export const ARROWS: readonly Arrow[] = [
     mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
   },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
+  { from: "src/sinks/create_sink.ts", may: [...CORE, "src/sinks/"], mayType: ["src/edge/edge_config.ts"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
   { from: "src/clients/", may: [...CORE, "src/clients/"] },
@@ -87,11 +93,22 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/edge.ts",
-    may: [...CORE, "src/edge/", "src/sinks/", "src/ilert/", "src/server/", "src/cluster/"],
+    may: [
+      ...CORE,
+      "src/edge/",
+      "src/sinks/",
+      "src/queue/",
+      "src/delivery/",
+      "src/ilert/",
+      "src/server/",
+      "src/cluster/",
+      "src/clients/",
+    ],
   },
   {
     from: "src/commands/*_job.ts",
     may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    mayType: ["src/edge/edge_config.ts"],
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
@@ -135,7 +152,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/queue/database_files.ts",
       "src/ilert/heartbeat_keys.ts",
     ],
-    mayType: ["src/relay.ts", "src/edge.ts"],
+    mayType: ["src/relay.ts", "src/edge/edge_config.ts"],
   },
 
   // Around the program. The emulator of ilert serves the tests and, by hand, everybody.
@@ -150,7 +167,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "fast-check": "tests/",
   "kafkajs": "src/clients/kafka.ts",
   "mqtt": "src/clients/mqtt.ts",
-  "prom-client": "src/clients/prometheus.ts",
+  "prom-client": "src/clients/prometheus*.ts",
   "uuid": "src/queue/sqlite_queue.ts",
   "yaml": "src/config/file.ts",
 };

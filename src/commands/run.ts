@@ -13,6 +13,7 @@ import { readSettings, type Settings } from "../config/settings.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
+  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   operatorPermissions,
@@ -79,18 +80,20 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      showPermissions(relayPermissions(daemon.config), values.json ?? false);
+      const permissions = daemon.kind === "edge"
+        ? edgePermissions(daemon.config)
+        : relayPermissions(daemon.config);
+      showPermissions(permissions, values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      const { config } = daemon;
+      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
-      return await runInJail(job, relayPermissions(config));
+      return daemon.kind === "edge"
+        ? await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config))
+        : await runInJail({ ...daemon, log, warnings }, relayPermissions(daemon.config));
     }
     case "map":
       return refuse(["map: is not there yet"]);
@@ -157,7 +160,7 @@ function realPath(file: string): string {
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
   const { exitCode, message } = await runJailed(job, permissions);
   if (message === null) return exitCode;
-  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);
   return exitCode;
 }

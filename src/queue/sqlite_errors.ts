@@ -1,10 +1,18 @@
 /** SQLite's result codes (sqlite.org/rescode.html), as far as anything is decided by them. */
 
+import { failureOf } from "../runtime/failure.ts";
+
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
+
+/** In the words of `/ready`, the log and a sender's 503. */
+export function diskFailure(error: unknown): string {
+  if (isFull(error)) return "the disk or the database's size limit is full";
+  return `the database cannot be written: ${failureOf(error)}`;
+}
 
 /** Another connection holds the file. */
 export function isBusy(error: unknown): boolean {

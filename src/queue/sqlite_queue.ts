@@ -5,12 +5,11 @@ import type { DatabaseSync } from "node:sqlite";
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
-import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { isFull } from "./sqlite_errors.ts";
+import { diskFailure } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
@@ -103,7 +102,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Why the disk refuses writes, as one clause; null while it takes them. */
   get failure(): string | null {
     if (!this.#database.isInPlace()) return FILE_GONE;
-    return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
+    return this.#commits.failure === null ? null : storageFailure(this.#commits.failure);
   }
 
   /** Which bound is reached, as one clause; null while there is room. */
@@ -163,7 +162,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         failed: (error) => {
           this.#arriving--;
           this.#taken.delete(queued.id);
-          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          reject(new QueueUnavailable(storageFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
       });
@@ -360,8 +359,6 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 }
 
-function diskFailure(error: unknown): string {
-  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
-  if (isFull(error)) return "the disk or the database's size limit is full";
-  return `the database cannot be written: ${failureOf(error)}`;
+function storageFailure(error: unknown): string {
+  return error instanceof Error && error.message === FILE_GONE ? FILE_GONE : diskFailure(error);
 }
