@@ -9,12 +9,10 @@ import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EdgeRows } from "./edge_rows.ts";
 import { countRows, readLedger } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { diskFailure } from "./sqlite_errors.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 
 /** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
 const CURSOR_KEY_DIGITS = 16;
-
-const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 export interface EdgeStoreConfig {
   file: string;

@@ -9,7 +9,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { diskFailure } from "./sqlite_errors.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
@@ -22,7 +22,6 @@ const DISK_RETRY_SECONDS = 5;
 const FULL_RETRY_SECONDS = 10;
 /** More keys than this wait for their turn in the rotation of probes. */
 const ARRIVED_KEYS_MAX = 1_000;
-const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Beyond these nothing more is accepted; nothing is ever evicted. */
 export interface QueueLimits {
@@ -102,7 +101,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Why the disk refuses writes, as one clause; null while it takes them. */
   get failure(): string | null {
     if (!this.#database.isInPlace()) return FILE_GONE;
-    return this.#commits.failure === null ? null : storageFailure(this.#commits.failure);
+    return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
   }
 
   /** Which bound is reached, as one clause; null while there is room. */
@@ -162,7 +161,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         failed: (error) => {
           this.#arriving--;
           this.#taken.delete(queued.id);
-          reject(new QueueUnavailable(storageFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
       });
@@ -357,8 +356,4 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     }
     this.#unread = more;
   }
-}
-
-function storageFailure(error: unknown): string {
-  return error instanceof Error && error.message === FILE_GONE ? FILE_GONE : diskFailure(error);
 }
