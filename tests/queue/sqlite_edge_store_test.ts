@@ -68,9 +68,10 @@ Deno.test("SqliteEdgeStore keeps the cursor under the digest of its key, over re
     }]);
     store.moveCursor("9223372036854775807");
   }
-  await using again = await all.open();
-  assert.equal(again.cursor, "9223372036854775807");
-  await again[Symbol.asyncDispose]();
+  {
+    await using again = await all.open();
+    assert.equal(again.cursor, "9223372036854775807");
+  }
   await using other = await all.open("iec1-another-key");
   assert.equal(other.cursor, "0");
 });
