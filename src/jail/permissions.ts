@@ -1,6 +1,7 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
 import type { KafkaConnection } from "../clients/kafka_connection.ts";
+import type { EdgeConfig, SinkConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
 import type { ScriptSetup } from "./script_messages.ts";
@@ -58,6 +59,32 @@ export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly str
     read: unique([...files, ...tlsPaths(mqtt?.tls), ...tlsPaths(kafka?.tls)]),
     write: files,
   };
+}
+
+export function edgePermissions(config: EdgeConfig): Permissions {
+  const files = databaseFiles(config.file);
+  const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
+  const beat = config.heartbeatKey === null ? [] : [heartbeatHostOf(config, config.heartbeatKey)];
+  const sink = sinkPermissions(config.sink);
+  return {
+    net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
+    read: [...files, ...sink.read],
+    write: files,
+  };
+}
+
+function sinkPermissions(sink: SinkConfig): { net: string[]; read: string[] } {
+  switch (sink.kind) {
+    case "http":
+      return { net: [hostAndPort(sink.url)], read: [] };
+    case "kafka":
+      return { net: sink.connection.brokers, read: tlsPaths(sink.connection.tls) };
+    case "mqtt":
+      return { net: [hostAndPort(sink.connection.url)], read: tlsPaths(sink.connection.tls) };
+    case "script":
+    case "stdout":
+      return { net: [], read: [] };
+  }
 }
 
 export function eventPermissions(hosts: IlertHosts): Permissions {
