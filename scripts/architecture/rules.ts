@@ -67,6 +67,11 @@ export const ARROWS: readonly Arrow[] = [
     mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
   },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
+  // The conversation with the worker that runs the script is all a sink knows of the jail.
+  {
+    from: "src/sinks/script.ts",
+    may: [...CORE, "src/sinks/sink.ts", "src/jail/script_messages.ts"],
+  },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
   { from: "src/clients/", may: [...CORE, "src/clients/"] },
@@ -95,7 +100,7 @@ export const ARROWS: readonly Arrow[] = [
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
-  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts"] },
+  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts", "src/jail/script_worker.ts"] },
   {
     from: "src/config/",
     may: [...CORE, "src/config/"],
@@ -126,12 +131,24 @@ export const ARROWS: readonly Arrow[] = [
     may: ["src/runtime/", "src/jail/messages.ts", "src/commands/*_job.ts"],
   },
   { from: "src/jail/messages.ts", may: [], mayType: ["src/commands/*_job.ts"] },
+  { from: "src/jail/script_messages.ts", may: [] },
+  {
+    from: "src/jail/script_runner.ts",
+    may: ["src/runtime/", "src/jail/script_messages.ts", "src/jail/script_output.ts"],
+  },
+  {
+    from: "src/jail/script_worker.ts",
+    may: ["src/runtime/", "src/jail/messages.ts", "src/jail/script_messages.ts", "src/jail/script_runner.ts"],
+  },
   {
     from: "src/jail/",
     may: [
       "src/runtime/",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
+      "src/jail/script_guard.ts",
+      "src/jail/script_messages.ts",
+      "src/jail/silence.ts",
       "src/queue/database_files.ts",
       "src/ilert/heartbeat_keys.ts",
     ],
@@ -168,8 +185,25 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/script_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
+} as const;
+
+/**
+ * All that is evaluated in the worker that may run the script: that right is nearly every right its user has, so each
+ * of these files was read for it, and neither a package nor a built-in module is among them.
+ */
+export const SCRIPT_WORKER = {
+  entry: "src/jail/script_worker.ts",
+  files: [
+    "src/jail/script_worker.ts",
+    "src/jail/script_runner.ts",
+    "src/jail/script_output.ts",
+    "src/jail/script_messages.ts",
+    "src/jail/messages.ts",
+    "src/runtime/clock.ts",
+    "src/runtime/failure.ts",
+  ],
 } as const;
 
 /** Where a file that nothing reaches is a leftover, and from where it must be reached. */
