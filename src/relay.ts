@@ -7,7 +7,9 @@ import { DeliveryLoop } from "./delivery/delivery_loop.ts";
 import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
 import { IlertApi } from "./ilert/api.ts";
 import { type QueueLimits, SqliteQueue } from "./queue/sqlite_queue.ts";
+import { aborted } from "./runtime/aborted.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { every } from "./runtime/every.ts";
 import type { Log } from "./runtime/log.ts";
 import { redactKey } from "./runtime/redact.ts";
 import { error, json } from "./server/answers.ts";
@@ -178,23 +180,6 @@ function troublesOf(queue: SqliteQueue, deadAtStart: number): Troubles {
     troubles.set("dead-letters", `ilagent has ${counts.dead} dead letters; see 'ilagent deadletter list'.`);
   }
   return troubles;
-}
-
-function every(intervalMs: number, clock: Clock, callback: () => void): Disposable {
-  let cancel = () => {};
-  const arm = () => {
-    cancel = clock.after(intervalMs, () => {
-      arm();
-      callback();
-    });
-  };
-  arm();
-  return { [Symbol.dispose]: () => cancel() };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 async function withTimeout(work: Promise<void>, timeoutMs: number, clock: Clock): Promise<void> {

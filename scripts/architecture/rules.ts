@@ -46,6 +46,11 @@ export const ARROWS: readonly Arrow[] = [
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
   { from: "src/ilert/heartbeat_keys.ts", may: [] },
+  {
+    from: "src/queue/*edge*.ts",
+    may: [...CORE, "src/queue/"],
+    mayType: ["src/edge/edge_store.ts"],
+  },
   { from: "src/queue/", may: [...CORE, "src/queue/", "src/clients/"] },
   {
     from: "src/sources/",
@@ -72,6 +77,7 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/sinks/script.ts",
     may: [...CORE, "src/sinks/sink.ts", "src/jail/script_messages.ts"],
   },
+  { from: "src/sinks/create_sink.ts", may: [...CORE, "src/sinks/"], mayType: ["src/edge/edge_config.ts"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
   { from: "src/clients/", may: [...CORE, "src/clients/"] },
@@ -92,11 +98,22 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/edge.ts",
-    may: [...CORE, "src/edge/", "src/sinks/", "src/ilert/", "src/server/", "src/cluster/"],
+    may: [
+      ...CORE,
+      "src/edge/",
+      "src/sinks/",
+      "src/queue/",
+      "src/delivery/",
+      "src/ilert/",
+      "src/server/",
+      "src/cluster/",
+      "src/clients/",
+    ],
   },
   {
     from: "src/commands/*_job.ts",
     may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    mayType: ["src/edge/edge_config.ts"],
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
@@ -120,6 +137,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
+      "src/commands/message_input.ts",
       "src/commands/permissions.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
@@ -152,7 +170,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/queue/database_files.ts",
       "src/ilert/heartbeat_keys.ts",
     ],
-    mayType: ["src/relay.ts", "src/edge.ts"],
+    mayType: ["src/relay.ts", "src/edge/edge_config.ts"],
   },
 
   // Around the program. The emulator of ilert serves the tests and, by hand, everybody.
@@ -161,15 +179,18 @@ export const ARROWS: readonly Arrow[] = [
   { from: "tests/", may: ["main.ts", "src/", "scripts/", "tests/", "deno.json"] },
 ];
 
-/** Third-party package → its one importer, so that each can be replaced there. */
-export const PACKAGES: Readonly<Record<string, string>> = {
-  "@logtape/logtape": "src/runtime/log.ts",
-  "fast-check": "tests/",
-  "kafkajs": "src/clients/kafka.ts",
-  "mqtt": "src/clients/mqtt.ts",
-  "prom-client": "src/clients/prometheus.ts",
-  "uuid": "src/queue/sqlite_queue.ts",
-  "yaml": "src/config/file.ts",
+/**
+ * Third-party package → its importers. Only one kind of file each is part of the program, so that each package can be
+ * replaced there; tests meet the brokers through a client of their own.
+ */
+export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  "@logtape/logtape": ["src/runtime/log.ts"],
+  "fast-check": ["tests/"],
+  "kafkajs": ["src/clients/kafka.ts", "tests/support/kafka_peer.ts"],
+  "mqtt": ["src/clients/mqtt.ts", "tests/support/mqtt_peer.ts"],
+  "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
+  "uuid": ["src/queue/sqlite_queue.ts"],
+  "yaml": ["src/config/file.ts"],
 };
 
 /** Built-in module → where the program may use it. Scripts and tests may use any. */

@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
+import { mappingConfig, policyMapping } from "../config/consumers.ts";
 import { daemonConfig, logConfig } from "../config/daemon.ts";
 import type { NamedFiles } from "../config/brokers.ts";
 import { enrichmentOf } from "../config/enrichment.ts";
@@ -13,8 +14,10 @@ import { readSettings, type Settings } from "../config/settings.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
+  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
+  NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
   relayPermissions,
@@ -25,6 +28,7 @@ import { runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
 import { showPermissions } from "./permissions.ts";
 
 const EXIT_USAGE = 2;
@@ -79,21 +83,23 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      showPermissions(relayPermissions(daemon.config), values.json ?? false);
+      const permissions = daemon.kind === "edge"
+        ? edgePermissions(daemon.config)
+        : relayPermissions(daemon.config);
+      showPermissions(permissions, values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      const { config } = daemon;
+      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
-      return await runInJail(job, relayPermissions(config));
+      return daemon.kind === "edge"
+        ? await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config))
+        : await runInJail({ ...daemon, log, warnings }, relayPermissions(daemon.config));
     }
     case "map":
-      return refuse(["map: is not there yet"]);
+      return await mapInput(values);
     case "event":
       return await runInJail(eventJob(values), eventPermissions(hostsOf(values)));
     case "heartbeat": {
@@ -124,6 +130,29 @@ async function runCommand(
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
     }
   }
+}
+
+async function mapInput(values: FlagValues): Promise<number> {
+  if (Deno.stdin.isTerminal()) reportLine("reading the message from the terminal, up to Ctrl-D");
+  const payload = await readMessage(Deno.stdin);
+  if (payload === null) {
+    reportLine(`the message on stdin is larger than ${MESSAGE_BYTES_MAX} bytes`);
+    return 1;
+  }
+  const { topic = "", message_key: key = null, broker, json = false } = values;
+  const mapping = mappingConfig(values);
+  const { event, heartbeat, policy } = mapping.topics;
+  // Who asks about one message only need not say what the daemon must be told.
+  if (event === null && heartbeat === null && policy === null) {
+    mapping.topics = { ...mapping.topics, event: topic };
+  }
+  const job: Job = {
+    kind: "map",
+    message: { topic, key, payload },
+    mapping: { broker, mapping, policy: policy === null ? null : policyMapping(values) },
+    json,
+  };
+  return await runInJail(job, NO_PERMISSIONS);
 }
 
 function secretInFlag(flag: string): string {
@@ -157,7 +186,7 @@ function realPath(file: string): string {
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
   const { exitCode, message } = await runJailed(job, permissions);
   if (message === null) return exitCode;
-  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);
   return exitCode;
 }

@@ -1,9 +1,11 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
+import type { EdgeConfig, SinkConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
-import type { ScriptSetup } from "./script_messages.ts";
+import type { TlsFiles } from "../runtime/tls_files.ts";
 import { databaseFiles, logPathOf } from "../queue/database_files.ts";
+import type { ScriptSetup } from "./script_messages.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
@@ -16,6 +18,9 @@ export interface IlertHosts {
   apiHost: string;
   heartbeatHost: string;
 }
+
+/** For what only computes and prints. */
+export const NO_PERMISSIONS: Permissions = { net: [], read: [], write: [] };
 
 /** The form `new Worker` takes. */
 export function workerPermissions(permissions: Permissions) {
@@ -35,6 +40,36 @@ export function relayPermissions(config: RelayConfig): Permissions {
     ? [heartbeatHostOf(config, config.heartbeatKey ?? "")]
     : ilertHosts(config);
   return { net: unique([...listen, hostAndPort(config.apiHost), ...beats]), read: files, write: files };
+}
+
+export function edgePermissions(config: EdgeConfig): Permissions {
+  const files = databaseFiles(config.file);
+  const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
+  const beat = config.heartbeatKey === null ? [] : [heartbeatHostOf(config, config.heartbeatKey)];
+  const sink = sinkPermissions(config.sink);
+  return {
+    net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
+    read: [...files, ...sink.read],
+    write: files,
+  };
+}
+
+function sinkPermissions(sink: SinkConfig): { net: string[]; read: string[] } {
+  switch (sink.kind) {
+    case "http":
+      return { net: [hostAndPort(sink.url)], read: [] };
+    case "kafka":
+      return { net: sink.connection.brokers, read: tlsFilesOf(sink.connection.tls) };
+    case "mqtt":
+      return { net: [hostAndPort(sink.connection.url)], read: tlsFilesOf(sink.connection.tls) };
+    case "script":
+    case "stdout":
+      return { net: [], read: [] };
+  }
+}
+
+function tlsFilesOf(tls: TlsFiles | null): string[] {
+  return tls === null ? [] : [tls.caPath, tls.certPath, tls.keyPath].filter((path) => path !== null);
 }
 
 export function eventPermissions(hosts: IlertHosts): Permissions {

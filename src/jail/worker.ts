@@ -45,16 +45,18 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
   switch (job.kind) {
     case "relay": {
       const { runDaemon } = await import("../commands/daemon_job.ts");
-      return await runDaemon(job, stop, () => {
-        post({ type: "opening" });
-        // Its turn comes when the step is over.
-        setTimeout(() => post({ type: "alive" }), 0);
-      });
+      return await runDaemon(job, stop, () => announceOpening(post));
+    }
+    case "edge": {
+      const { runEdgeConnector } = await import("../commands/edge_job.ts");
+      return await runEdgeConnector(job, stop, () => announceOpening(post));
     }
     case "event":
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
     case "heartbeat":
       return await (await import("../commands/heartbeat_job.ts")).sendHeartbeat(job, stop);
+    case "map":
+      return (await import("../commands/map_job.ts")).showMapping(job);
     case "operator":
       return (await import("../commands/operator_job.ts")).operate(job);
     case "repair":
@@ -62,6 +64,12 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
     case "audit":
       return (await import("../commands/audit_job.ts")).audit(job);
   }
+}
+
+function announceOpening(post: (message: FromWorker) => void): void {
+  post({ type: "opening" });
+  // Its turn comes when the step is over.
+  setTimeout(() => post({ type: "alive" }), 0);
 }
 
 function failed(error: unknown): FromWorker {

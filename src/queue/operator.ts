@@ -3,6 +3,7 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { parseEvent } from "../domain/event.ts";
 import { parseJson } from "../domain/json.ts";
+import { dropReturned, findReturned, hastenReturned, returnItem } from "./edge_operations.ts";
 import { acceptedAtOf, EventRows } from "./event_rows.ts";
 
 export type Shelf = "queue" | "deadletter";
@@ -21,7 +22,7 @@ export type Item = Record<string, unknown>;
 
 const QUEUE_LIST = `id, created_at AS accepted_at, integration_key, alert_key, event_type, summary, attempts,
   next_attempt_at, last_error`;
-const DEAD_LIST = "id, accepted_at, died_at, integration_key, alert_key, status, reason, attempts";
+const DEAD_LIST = "id, accepted_at, died_at, source, integration_key, alert_key, status, reason, attempts";
 
 export class Operator {
   readonly #db: DatabaseSync;
@@ -30,12 +31,15 @@ export class Operator {
     this.#db = db;
   }
 
-  /** The oldest first; `isWhole` with payload and answer. */
+  /** The oldest first, returned items of the edge connector before events; `isWhole` with payload and answer. */
   find(shelf: Shelf, selection: Selection, limit: number, isWhole: boolean): Item[] {
+    const returned = shelf === "queue" ? findReturned(this.#db, selection, limit, isWhole) : [];
     const { where, values } = condition(shelf, selection);
     const columns = isWhole ? "*" : shelf === "queue" ? QUEUE_LIST : DEAD_LIST;
-    return this.#db.prepare(`SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`)
-      .all(...values, limit);
+    const rows = this.#db.prepare(
+      `SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`,
+    ).all(...values, limit - returned.length);
+    return [...returned, ...rows];
   }
 
   /** Waiting events are due at once. Answers how many; those that were due anyway count too. */
@@ -44,7 +48,7 @@ export class Operator {
     return this.#change(() =>
       Number(
         this.#db.prepare(`UPDATE event_items SET next_attempt_at = 0 WHERE ${where}`).run(...values).changes,
-      )
+      ) + hastenReturned(this.#db, selection)
     );
   }
 
@@ -62,12 +66,13 @@ export class Operator {
       for (const { integration_key, alert_key } of dropped) {
         if (alert_key !== null) newHead.run(integration_key ?? null, alert_key ?? null);
       }
-      this.#countPurged(dropped.length);
-      return dropped.length;
+      const count = dropped.length + dropReturned(this.#db, selection);
+      this.#countPurged(count);
+      return count;
     });
   }
 
-  /** Puts dead letters at the end of their lanes, with all their attempts before them. */
+  /** Puts events at the end of their lanes and items behind all others, with all their attempts before them. */
   retryDead(selection: Selection): { retried: number; refused: { id: string; reason: string }[] } {
     const { where, values } = condition("deadletter", selection);
     const refused: { id: string; reason: string }[] = [];
@@ -79,6 +84,12 @@ export class Operator {
       );
       for (const letter of letters) {
         const id = String(letter.id);
+        if (letter.source === "edge") {
+          const problem = returnItem(this.#db, letter);
+          if (problem === null) remove.run(id);
+          else refused.push({ id, reason: problem });
+          continue;
+        }
         const parsed = eventOf(String(letter.payload));
         if (!parsed.ok) {
           refused.push({ id, reason: parsed.problem });

@@ -5,12 +5,11 @@ import type { DatabaseSync } from "node:sqlite";
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
-import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { isFull } from "./sqlite_errors.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
@@ -23,7 +22,6 @@ const DISK_RETRY_SECONDS = 5;
 const FULL_RETRY_SECONDS = 10;
 /** More keys than this wait for their turn in the rotation of probes. */
 const ARRIVED_KEYS_MAX = 1_000;
-const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Beyond these nothing more is accepted; nothing is ever evicted. */
 export interface QueueLimits {
@@ -358,10 +356,4 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     }
     this.#unread = more;
   }
-}
-
-function diskFailure(error: unknown): string {
-  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
-  if (isFull(error)) return "the disk or the database's size limit is full";
-  return `the database cannot be written: ${failureOf(error)}`;
 }
