@@ -140,9 +140,18 @@ export const ARROWS: readonly Arrow[] = [
       "src/commands/message_input.ts",
       "src/commands/permissions.ts",
     ],
-    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
+    mayType: [
+      "src/queue/operator.ts",
+      "src/config/brokers.ts",
+      "src/edge/edge_config.ts",
+      "src/jail/script_messages.ts",
+    ],
   },
-  { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
+  {
+    from: "src/commands/permissions.ts",
+    may: ["src/runtime/", "src/jail/permissions.ts"],
+    mayType: ["src/jail/script_messages.ts"],
+  },
   { from: "src/commands/", may: [...CORE] },
   {
     from: "src/jail/worker.ts",

@@ -13,16 +13,20 @@ export interface EdgeJob {
   warnings: string[];
 }
 
-/** `onOpening` is called right before the database is opened, which may block for long. */
+/**
+ * `onOpening` is called right before the database is opened, which may block for long; `script` leads to the worker that
+ * runs the script, null in other modes.
+ */
 export async function runEdgeConnector(
   job: EdgeJob,
   stop: AbortSignal,
   onOpening: () => void,
+  script: MessagePort | null,
 ): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
   onOpening();
-  await runEdge(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  await runEdge(job.config, { clock: systemClock, random: Math.random, log, script }, stop);
   return 0;
 }

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
 import { mappingConfig, policyMapping } from "../config/consumers.ts";
-import { daemonConfig, logConfig } from "../config/daemon.ts";
+import { type DaemonConfig, daemonConfig, logConfig } from "../config/daemon.ts";
 import type { NamedFiles } from "../config/brokers.ts";
 import { enrichmentOf } from "../config/enrichment.ts";
 import type { Surroundings } from "../config/environment.ts";
@@ -23,6 +23,8 @@ import {
   relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
+import type { ScriptSetup } from "../jail/script_messages.ts";
+import type { EdgeConfig } from "../edge/edge_config.ts";
 import type { Selection } from "../queue/operator.ts";
 import { runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
@@ -86,7 +88,7 @@ async function runCommand(
       const permissions = daemon.kind === "edge"
         ? edgePermissions(daemon.config)
         : relayPermissions(daemon.config);
-      showPermissions(permissions, values.json ?? false);
+      showPermissions(permissions, scriptOf(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
@@ -95,7 +97,11 @@ async function runCommand(
       const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
       return daemon.kind === "edge"
-        ? await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config))
+        ? await runInJail(
+          { ...daemon, config: withoutScriptEnv(daemon.config), log, warnings },
+          edgePermissions(daemon.config),
+          scriptOf(daemon),
+        )
         : await runInJail({ ...daemon, log, warnings }, relayPermissions(daemon.config));
     }
     case "map":
@@ -155,6 +161,16 @@ async function mapInput(values: FlagValues): Promise<number> {
   return await runInJail(job, NO_PERMISSIONS);
 }
 
+/** What a worker of its own may run; null where nothing is run. */
+function scriptOf(daemon: DaemonConfig & { kind: "relay" | "edge" }): ScriptSetup | null {
+  return daemon.kind === "edge" && daemon.config.sink.kind === "script" ? daemon.config.sink : null;
+}
+
+/** The agent need not know what only the script is given. */
+function withoutScriptEnv(config: EdgeConfig): EdgeConfig {
+  return config.sink.kind === "script" ? { ...config, sink: { ...config.sink, env: {} } } : config;
+}
+
 function secretInFlag(flag: string): string {
   return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }
@@ -183,8 +199,12 @@ function realPath(file: string): string {
   }
 }
 
-async function runInJail(job: Job, permissions: Permissions): Promise<number> {
-  const { exitCode, message } = await runJailed(job, permissions);
+async function runInJail(
+  job: Job,
+  permissions: Permissions,
+  script: ScriptSetup | null = null,
+): Promise<number> {
+  const { exitCode, message } = await runJailed(job, permissions, script);
   if (message === null) return exitCode;
   if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);

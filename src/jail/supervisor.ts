@@ -43,7 +43,7 @@ export function runJailed(
   const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
   return new Promise((resolve) => {
     const watch = watchForSilence(silenceMaxMs, (seconds) => {
-      end({
+      void end({
         exitCode: 1,
         message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
       });
@@ -51,17 +51,22 @@ export function runJailed(
     const stopListening = onStopSignals(
       () => send({ type: "stop" }),
       (signal) =>
-        end({ exitCode: 1, message: `ended at once by a second ${signal}; queued events are kept` }),
+        void end({ exitCode: 1, message: `ended at once by a second ${signal}; queued events are kept` }),
     );
-    const end = (result: JobEnd) => {
+    let isOver = false;
+    const end = async (result: JobEnd) => {
+      if (isOver) return;
+      isOver = true;
       watch.stop();
-      stopListening();
       worker.terminate();
-      void (guard?.stop() ?? Promise.resolve()).then(() => resolve(result));
+      await guard?.stop();
+      // Not before: a signal that nobody listens to would end this process, and leave the script behind.
+      stopListening();
+      resolve(result);
     };
     const guard = script === null
       ? null
-      : new ScriptGuard(script, (message) => end({ exitCode: 1, message }));
+      : new ScriptGuard(script, (message) => void end({ exitCode: 1, message }));
     const start = async () => {
       await guard?.loaded;
       revokeEverything();
@@ -70,7 +75,7 @@ export function runJailed(
     };
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      end({ exitCode: 1, message: `the agent failed: ${event.message}` });
+      void end({ exitCode: 1, message: `the agent failed: ${event.message}` });
     });
     worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
       switch (data.type) {
@@ -81,9 +86,9 @@ export function runJailed(
         case "opening":
           return watch.heard(OPENING_MAX_MS);
         case "finished":
-          return end({ exitCode: data.exitCode, message: null });
+          return void end({ exitCode: data.exitCode, message: null });
         case "failed":
-          return end({ exitCode: data.exitCode, message: data.message });
+          return void end({ exitCode: data.exitCode, message: data.message });
       }
     });
   });
