@@ -9,8 +9,18 @@ import { ScriptGuard } from "./script_guard.ts";
 import type { ScriptSetup } from "./script_messages.ts";
 import { watchForSilence } from "./silence.ts";
 
-/** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
-const SILENCE_MAX_MS = 15_000;
+/** A worker silent for this long is taken for dead. */
+export interface SilenceLimits {
+  agentMs: number;
+  scriptMs: number;
+}
+
+const SILENCE_LIMITS: SilenceLimits = {
+  /** Far beyond any fsync, well within an on-call target. */
+  agentMs: 15_000,
+  /** Starting a program blocks its worker, on a network disk for long; the agent notices sooner and retries. */
+  scriptMs: 60_000,
+};
 /** While it opens its database: taking over millions of rows of another agent may need minutes. */
 const OPENING_MAX_MS = 600_000;
 
@@ -33,7 +43,7 @@ export function runJailed(
   job: Job,
   permissions: Permissions,
   script: ScriptSetup | null = null,
-  silenceMaxMs: number = SILENCE_MAX_MS,
+  silence: SilenceLimits = SILENCE_LIMITS,
 ): Promise<JobEnd> {
   const worker = new Worker(Deno.mainModule, {
     type: "module",
@@ -42,7 +52,7 @@ export function runJailed(
   });
   const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
   return new Promise((resolve) => {
-    const watch = watchForSilence(silenceMaxMs, (seconds) => {
+    const watch = watchForSilence(silence.agentMs, (seconds) => {
       void end({
         exitCode: 1,
         message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
@@ -66,7 +76,7 @@ export function runJailed(
     };
     const guard = script === null
       ? null
-      : new ScriptGuard(script, (message) => void end({ exitCode: 1, message }));
+      : new ScriptGuard(script, silence.scriptMs, (message) => void end({ exitCode: 1, message }));
     const start = async () => {
       await guard?.loaded;
       revokeEverything();
@@ -82,7 +92,7 @@ export function runJailed(
         case "loaded":
           return void start();
         case "alive":
-          return watch.heard(silenceMaxMs);
+          return watch.heard(silence.agentMs);
         case "opening":
           return watch.heard(OPENING_MAX_MS);
         case "finished":
