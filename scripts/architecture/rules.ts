@@ -74,6 +74,11 @@ export const ARROWS: readonly Arrow[] = [
     mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
   },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
+  // The conversation with the worker that runs the script is all a sink knows of the jail.
+  {
+    from: "src/sinks/script.ts",
+    may: [...CORE, "src/sinks/sink.ts", "src/jail/script_messages.ts"],
+  },
   { from: "src/sinks/create_sink.ts", may: [...CORE, "src/sinks/"], mayType: ["src/edge/edge_config.ts"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
@@ -146,22 +151,51 @@ export const ARROWS: readonly Arrow[] = [
     may: [
       ...CORE,
       "src/config/",
-      "src/jail/kafka_supervisor.ts",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
+      "src/commands/daemon.ts",
       "src/commands/message_input.ts",
       "src/commands/permissions.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
   },
-  { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
+  {
+    from: "src/commands/daemon.ts",
+    may: [
+      ...CORE,
+      "src/jail/kafka_supervisor.ts",
+      "src/jail/messages.ts",
+      "src/jail/permissions.ts",
+      "src/jail/supervisor.ts",
+    ],
+    mayType: [
+      "src/config/daemon.ts",
+      "src/clients/kafka_connection.ts",
+      "src/edge/edge_config.ts",
+      "src/jail/script_messages.ts",
+    ],
+  },
+  {
+    from: "src/commands/permissions.ts",
+    may: ["src/runtime/", "src/jail/permissions.ts"],
+    mayType: ["src/jail/script_messages.ts"],
+  },
   { from: "src/commands/", may: [...CORE] },
   {
     from: "src/jail/worker.ts",
     may: ["src/runtime/", "src/jail/messages.ts", "src/commands/*_job.ts"],
   },
   { from: "src/jail/messages.ts", may: [], mayType: ["src/commands/*_job.ts"] },
+  { from: "src/jail/script_messages.ts", may: [] },
+  {
+    from: "src/jail/script_runner.ts",
+    may: ["src/runtime/", "src/jail/script_messages.ts", "src/jail/script_output.ts"],
+  },
+  {
+    from: "src/jail/script_worker.ts",
+    may: ["src/runtime/", "src/jail/messages.ts", "src/jail/script_messages.ts", "src/jail/script_runner.ts"],
+  },
   {
     from: "src/jail/broker_worker.ts",
     may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],
@@ -212,8 +246,25 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts", "src/jail/script_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
+} as const;
+
+/**
+ * All that is evaluated in the worker that may run the script: that right is nearly every right its user has, so each
+ * of these files was read for it, and neither a package nor a built-in module is among them.
+ */
+export const SCRIPT_WORKER = {
+  entry: "src/jail/script_worker.ts",
+  files: [
+    "src/jail/script_worker.ts",
+    "src/jail/script_runner.ts",
+    "src/jail/script_output.ts",
+    "src/jail/script_messages.ts",
+    "src/jail/messages.ts",
+    "src/runtime/clock.ts",
+    "src/runtime/failure.ts",
+  ],
 } as const;
 
 /** Where a file that nothing reaches is a leftover, and from where it must be reached. */

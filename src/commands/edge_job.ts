@@ -13,16 +13,24 @@ export interface EdgeJob {
   warnings: string[];
 }
 
-/** `onOpening` is called right before the database is opened, which may block for long. */
+export interface EdgeOutside {
+  /** Called right before the database is opened, which may block for long. */
+  onOpening: () => void;
+  /** A Kafka broker that the agent has no right to reach. */
+  onBrokerRefused: (address: string) => void;
+  /** Leads to the worker that runs the script; null in other modes. */
+  script: MessagePort | null;
+}
+
 export async function runEdgeConnector(
   job: EdgeJob,
   stop: AbortSignal,
-  onOpening: () => void,
+  { onOpening, onBrokerRefused, script }: EdgeOutside,
 ): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
   onOpening();
-  await runEdge(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  await runEdge(job.config, { clock: systemClock, random: Math.random, log, script, onBrokerRefused }, stop);
   return 0;
 }

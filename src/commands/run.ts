@@ -11,17 +11,14 @@ import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
 import { readSettings, type Settings } from "../config/settings.ts";
-import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
-  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
-  relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
@@ -29,6 +26,7 @@ import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { daemonJob, daemonPermissions, runDaemon, scriptOf } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
 import { showPermissions } from "./permissions.ts";
 
@@ -84,26 +82,15 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const permissions = daemon.kind === "edge"
-        ? edgePermissions(daemon.config)
-        : relayPermissions(daemon.config);
-      showPermissions(permissions, values.json ?? false);
+      showPermissions(daemonPermissions(daemon), scriptOf(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      if (daemon.kind === "edge") {
-        return await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config));
-      }
-      const { config } = daemon;
-      const job: Job = { kind: "relay", config, log, warnings };
-      const connection = config.consumers?.kafka?.connection ?? null;
-      if (connection === null) return await runInJail(job, relayPermissions(config));
-      const permissionsWith = (brokers: readonly string[]) => relayPermissions(config, brokers);
-      return report(job, await runJailedWithKafka({ job, connection, permissionsWith }));
+      const job = daemonJob(daemon, logConfig(values), warnings);
+      return report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);
@@ -162,6 +149,7 @@ async function mapInput(values: FlagValues): Promise<number> {
   return await runInJail(job, NO_PERMISSIONS);
 }
 
+/** What a worker of its own may run; null where nothing is run. */
 function secretInFlag(flag: string): string {
   return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }

@@ -9,6 +9,7 @@ import type { TopicPatterns } from "../domain/mapping_config.ts";
 import type { BrokerKind } from "../domain/topics.ts";
 import type { IlertApi } from "../ilert/api.ts";
 import { PolicyApi } from "../ilert/policy_api.ts";
+import { agentIdOf } from "../queue/agent_id.ts";
 import { DirectQueue } from "../queue/direct_queue.ts";
 import type { SqliteQueue } from "../queue/sqlite_queue.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -22,7 +23,7 @@ import { MessageCounts } from "../sources/message_counts.ts";
 import { MessageRouter } from "../sources/message_router.ts";
 import { MqttSource } from "../sources/mqtt.ts";
 import { PolicyIntake, type PolicyUpdater } from "../sources/policy_intake.ts";
-import { clientIdOf, rememberedTopics } from "./mqtt_identity.ts";
+import { rememberedTopics } from "./remembered_topics.ts";
 
 export interface ConsumersDeps {
   queue: SqliteQueue;
@@ -133,7 +134,7 @@ export class Consumers implements AsyncDisposable {
     if (mqtt === null) return [];
     const { queue: { values }, log } = this.#deps;
     const { router, counts } = this.#router(messages, mqtt.isBuffered);
-    const clientId = mqtt.connection.clientId ?? clientIdOf(values);
+    const clientId = mqtt.connection.clientId ?? agentIdOf(values);
     const deps = { ...this.#deps, rememberedTopics: rememberedTopics(values, log) };
     const source = this.#stack.use(new MqttSource(mqtt, clientId, topicsOf(mapping.topics), router, deps));
     return [{ broker: "mqtt", counts, source, readiness: () => source.readiness }];
