@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { writeSelfExtracting } from "../../scripts/build/self_extracting.ts";
+import { ownTarget } from "../../scripts/build/targets.ts";
 
 // A shell script stands in for Deno, and another one for the bundle: what is under test is the head alone.
 const RUNTIME = `#!/bin/sh
@@ -298,6 +299,7 @@ async function sandbox(parts: { folder?: string; bundle?: string; runtime?: stri
     writeSelfExtracting({
       bundle,
       runtime,
+      target: ownTarget(),
       runFlags: [...PERMISSION_FLAGS, ...ISOLATION_FLAGS],
       keepIn,
       output: file,
