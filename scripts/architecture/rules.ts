@@ -115,6 +115,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
+      "src/commands/message_input.ts",
       "src/commands/permissions.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],

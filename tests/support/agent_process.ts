@@ -79,15 +79,16 @@ export class AgentProcess extends WatchedProcess {
 /** Runs a command that ends by itself. Rejects when it takes longer than `timeoutMs`. */
 export async function runAgent(
   args: readonly string[],
-  { timeoutMs = RUN_TIMEOUT_MS, ...options }: RunOptions & { timeoutMs?: number } = {},
+  { timeoutMs = RUN_TIMEOUT_MS, stdin, ...options }: RunOptions & { timeoutMs?: number; stdin?: string } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = commandOf(args, options).spawn();
+  const child = commandOf(args, options, stdin === undefined ? "null" : "piped").spawn();
   let overdue = false;
   const timer = setTimeout(() => {
     overdue = true;
     signalChild(child, "SIGKILL");
   }, timeoutMs);
-  const { code, stdout, stderr } = await child.output();
+  const given = stdin === undefined ? Promise.resolve() : write(child.stdin, stdin);
+  const [{ code, stdout, stderr }] = await Promise.all([child.output(), given]);
   clearTimeout(timer);
   const decoder = new TextDecoder();
   const result = { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
@@ -104,14 +105,26 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-function commandOf(args: readonly string[], { command, env, cwd }: RunOptions): Deno.Command {
+async function write(stream: WritableStream<Uint8Array>, text: string): Promise<void> {
+  try {
+    await new Blob([text]).stream().pipeTo(stream);
+  } catch {
+    // It ended without reading all of it, as its exit code tells.
+  }
+}
+
+function commandOf(
+  args: readonly string[],
+  { command, env, cwd }: RunOptions,
+  stdin: "null" | "piped" = "null",
+): Deno.Command {
   const [program = "", ...firstArgs] = programOf(command);
   return new Deno.Command(program, {
     args: [...firstArgs, ...args],
     clearEnv: true,
     env: { ...passedVariables(), ...env },
     ...(cwd === undefined ? {} : { cwd }),
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   });
