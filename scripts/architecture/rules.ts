@@ -117,10 +117,16 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/supervisor.ts",
       "src/commands/message_input.ts",
       "src/commands/permissions.ts",
+      "src/commands/systemd_drop_in.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
   },
   { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
+  {
+    from: "src/commands/systemd_drop_in.ts",
+    may: [],
+    mayType: ["src/jail/permissions.ts", "src/relay.ts", "src/edge/edge_config.ts"],
+  },
   { from: "src/commands/", may: [...CORE] },
   {
     from: "src/jail/worker.ts",

@@ -24,7 +24,7 @@ export function showPermissions(permissions: Permissions, asJson: boolean): void
 }
 
 /** `NAME=host:port`, without the credentials a proxy URL may carry. */
-function proxiesInUse(): string[] {
+export function proxiesInUse(): string[] {
   return PROXY_VARIABLES.flatMap((name) => [name, name.toLowerCase()]).flatMap((name) => {
     const value = Deno.env.get(name) ?? "";
     return URL.canParse(value) ? [`${name}=${new URL(value).host}`] : [];
