@@ -63,10 +63,10 @@ Deno.test("systemdDropIn() filters no addresses where it cannot know all of them
 });
 
 Deno.test("systemdDropIn() names files that are only read, shows a hidden home, and quotes as systemd reads it", () => {
-  const lines = dropIn({ ...RELAY, file: "/home/a b/50%.db3" }, { read: ["/etc/ca 1.pem"] });
+  const lines = dropIn({ ...RELAY, file: "/run/user/1000/a b/50%.db3" }, { read: ["/etc/ca 1.pem"] });
   assert.deepEqual(settingsOf(lines, "ReadWritePaths", "ReadOnlyPaths", "ProtectHome"), [
     "read-only",
-    '"/home/a b"',
+    '"/run/user/1000/a b"',
     '"/etc/ca 1.pem"',
   ]);
   assert.deepEqual(settingsOf(dropIn({ ...RELAY, file: "/srv/50%/a.db3" }), "ReadWritePaths"), ["/srv/50%%"]);
