@@ -12,7 +12,7 @@ import { findMosquitto } from "../../scripts/services/mosquitto_package.ts";
 
 export type Service = "mosquitto" | "kafka";
 /** Some come with `deno task services install`, the others with a system that has them at all. */
-export type Tool = GoTool | "systemd-analyze" | "dpkg";
+export type Tool = GoTool | "systemd-analyze" | "dpkg" | "setpriv";
 
 export type Outlook = { kind: "run" } | { kind: "skip"; reason: string } | { kind: "fail"; reason: string };
 
