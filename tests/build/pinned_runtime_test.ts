@@ -56,7 +56,7 @@ Deno.test("pinnedRuntime() says which checksum is missing, and fetches nothing",
 
 Deno.test("runtimes.json names the Deno that the gate runs", async () => {
   assert.equal(pinned.version, Deno.version.deno);
-  for (const path of [".ci/run", "README.md"]) {
+  for (const path of [".ci/run", ".github/workflows/release.yml", "README.md"]) {
     const versions = (await Deno.readTextFile(new URL(`../../${path}`, import.meta.url))).matchAll(
       /\bdeno@(\d+\.\d+\.\d+)/g,
     );
