@@ -31,7 +31,10 @@ export function sbomOf(lock: Lock, facts: SbomFacts) {
   const needs = (key: string) => (lock.npm[key]?.dependencies ?? []).map((name) => keyOf(name, keys));
   const direct = Object.entries(facts.direct).map(([name, version]) => keyOf(`${name}@${version}`, keys));
   const shipped = reachable(direct.filter((key) => facts.shipped.includes(nameOf(key))), needs);
-  const agent = component("application", "ilagent", facts.version);
+  const agent = {
+    ...component("application", "ilagent", facts.version),
+    purl: `pkg:generic/ilagent@${facts.version}`,
+  };
   const deno: Component = { ...component("platform", "deno", facts.denoVersion), scope: "required" };
   const packages = keys.map((key): Component => ({
     ...component("library", nameOf(key), key.slice(nameOf(key).length + 1).replace(/_.*/, "")),
