@@ -157,6 +157,7 @@ export const ARROWS: readonly Arrow[] = [
       "src/commands/daemon.ts",
       "src/commands/message_input.ts",
       "src/commands/permissions.ts",
+      "src/commands/systemd_drop_in.ts",
     ],
     mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
   },
@@ -180,6 +181,11 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/commands/permissions.ts",
     may: ["src/runtime/", "src/jail/permissions.ts"],
     mayType: ["src/jail/script_messages.ts"],
+  },
+  {
+    from: "src/commands/systemd_drop_in.ts",
+    may: [],
+    mayType: ["src/jail/permissions.ts", "src/relay.ts", "src/edge/edge_config.ts"],
   },
   { from: "src/commands/", may: [...CORE] },
   {
@@ -275,7 +281,7 @@ export const REACHED: readonly { files: string; from: readonly string[] }[] = [
 ];
 
 /** Started by path as a process or worker of their own, so no import leads there. */
-export const STARTED_BY_PATH: readonly string[] = [];
+export const STARTED_BY_PATH: readonly string[] = ["scripts/packaging/docker/probe.js"];
 
 /** As a file's or folder's name or a word of it: each says only that somebody did not know what it is. */
 export const VAGUE_WORDS: readonly string[] = [

@@ -28,7 +28,8 @@ import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
 import { daemonJob, daemonPermissions, runDaemon, scriptOf } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
-import { showPermissions } from "./permissions.ts";
+import { proxiesInUse, showPermissions } from "./permissions.ts";
+import { systemdDropIn } from "./systemd_drop_in.ts";
 
 const EXIT_USAGE = 2;
 
@@ -82,7 +83,9 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      showPermissions(daemonPermissions(daemon), scriptOf(daemon), values.json ?? false);
+      const permissions = daemonPermissions(daemon);
+      if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
+      else showPermissions(permissions, scriptOf(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
