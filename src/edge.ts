@@ -40,11 +40,13 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await SqliteEdgeStore.open(config, clock));
   const closed = new AbortController();
-  const sink = stack.use(createSink(config.sink, {
-    ...deps,
-    onClosed: () => closed.abort(),
-    agentId: () => agentIdOf(store.values),
-  }));
+  const sink = stack.use(
+    await createSink(config.sink, {
+      ...deps,
+      onClosed: () => closed.abort(),
+      agentId: () => agentIdOf(store.values),
+    }),
+  );
   const source = stack.use(new EdgeApi(config, () => clock.now()));
   const ilert = stack.use(new IlertApi({ ...config, connections: 1 }, () => clock.now()));
   const metrics = new EdgePrometheusMetrics();

@@ -4,8 +4,6 @@ import type { SinkConfig } from "../edge/edge_config.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import { HttpSink } from "./http.ts";
-import { KafkaSink } from "./kafka.ts";
-import { MqttSink } from "./mqtt.ts";
 import { ScriptSink } from "./script.ts";
 import type { Sink } from "./sink.ts";
 import { StdoutSink } from "./stdout.ts";
@@ -25,7 +23,8 @@ export interface SinkDeps {
   log: Log;
 }
 
-export function createSink(config: SinkConfig, deps: SinkDeps): Sink {
+/** The client libraries of brokers are loaded only where they are used: they cost memory and start time. */
+export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Sink> {
   switch (config.kind) {
     case "http":
       return new HttpSink(config);
@@ -34,10 +33,14 @@ export function createSink(config: SinkConfig, deps: SinkDeps): Sink {
     case "script":
       if (deps.script === null) throw new Error("Cannot run a script: nothing leads to its worker");
       return new ScriptSink(deps.script, deps.clock, deps.log);
-    case "kafka":
+    case "kafka": {
+      const { KafkaSink } = await import("./kafka.ts");
       return new KafkaSink(config, deps);
-    case "mqtt":
+    }
+    case "mqtt": {
+      const { MqttSink } = await import("./mqtt.ts");
       return new MqttSink(config, `${config.connection.clientId ?? deps.agentId()}-edge`, deps);
+    }
     default:
       throw new Error(`No such sink: ${config satisfies never}`);
   }
