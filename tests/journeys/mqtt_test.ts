@@ -84,7 +84,8 @@ for (const [mode, flags] of [["direct", "-e events"], ["buffered", "-e events --
       all.site.ilert.clearFaults();
       await (await all.agent(flags)).isReady();
       await all.site.allArrived(300);
-      const inFlightMax = mode === "direct" ? 300 : 8;
+      // Direct: acknowledgements go out in order, so some that ilert has taken wait behind one that it has not.
+      const inFlightMax = mode === "direct" ? 100 : 8;
       assert.ok(all.site.ilert.duplicates <= inFlightMax, `${all.site.ilert.duplicates} came twice`);
       assert.deepEqual(all.site.ilert.orderViolations, []);
     },
