@@ -56,7 +56,7 @@ function list({ json, limit, shelf }: OperatorJob, items: Item[]): number {
   for (const item of items) printLine(shelf === "queue" ? queuedLine(item) : deadLine(item));
   if (items.length === limit) printLine(`(the first ${limit}; --limit N shows more)`);
   if (items.length === 0) {
-    printLine(shelf === "queue" ? "Nothing of the kind is queued." : "No such dead letter.");
+    printLine(shelf === "queue" ? "No such event is queued." : "No such dead letter.");
   }
   return 0;
 }
@@ -97,5 +97,6 @@ function deadLine(item: Item): string {
 }
 
 function keysOf(item: Item): string {
-  return `${redactKey(String(item.integration_key))}  ${item.alert_key ?? "-"}`;
+  const key = typeof item.integration_key === "string" ? redactKey(item.integration_key) : "-";
+  return `${key}  ${item.alert_key ?? "-"}`;
 }

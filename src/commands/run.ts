@@ -15,6 +15,7 @@ import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
+  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
@@ -83,17 +84,22 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      showPermissions(relayPermissions(daemon.config), values.json ?? false);
+      const permissions = daemon.kind === "edge"
+        ? edgePermissions(daemon.config)
+        : relayPermissions(daemon.config);
+      showPermissions(permissions, values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      const { config } = daemon;
+      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
+      if (daemon.kind === "edge") {
+        return await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config));
+      }
+      const { config } = daemon;
+      const job: Job = { kind: "relay", config, log, warnings };
       const connection = config.consumers?.kafka?.connection ?? null;
       if (connection === null) return await runInJail(job, relayPermissions(config));
       const permissionsWith = (brokers: readonly string[]) => relayPermissions(config, brokers);
@@ -190,7 +196,7 @@ async function runInJail(job: Job, permissions: Permissions): Promise<number> {
 
 function report(job: Job, { exitCode, message }: JobEnd): number {
   if (message === null) return exitCode;
-  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);
   return exitCode;
 }

@@ -6,10 +6,19 @@ import type { RepairJob } from "../commands/repair_job.ts";
 import type { AuditJob } from "../commands/audit_job.ts";
 import type { SendEventJob } from "../commands/event_job.ts";
 import type { SendHeartbeatJob } from "../commands/heartbeat_job.ts";
+import type { EdgeJob } from "../commands/edge_job.ts";
 import type { RelayJob } from "../commands/daemon_job.ts";
 
 /** Plain data, because it is cloned into the worker. */
-export type Job = RelayJob | SendEventJob | SendHeartbeatJob | AuditJob | OperatorJob | RepairJob | MapJob;
+export type Job =
+  | RelayJob
+  | EdgeJob
+  | SendEventJob
+  | SendHeartbeatJob
+  | AuditJob
+  | OperatorJob
+  | RepairJob
+  | MapJob;
 
 export type ToWorker =
   /** `script` leads to the worker that runs the script; null for a job without one. */

@@ -84,7 +84,8 @@ for (const [mode, flags] of [["direct", "-e events"], ["buffered", "-e events --
       all.site.ilert.clearFaults();
       await (await all.agent(flags)).isReady();
       await all.site.allArrived(300);
-      const inFlightMax = mode === "direct" ? 300 : 8;
+      // Direct: acknowledgements go out in order, so some that ilert has taken wait behind one that it has not.
+      const inFlightMax = mode === "direct" ? 100 : 8;
       assert.ok(all.site.ilert.duplicates <= inFlightMax, `${all.site.ilert.duplicates} came twice`);
       assert.deepEqual(all.site.ilert.orderViolations, []);
     },
@@ -251,5 +252,18 @@ brokerTest(
     await all.site.allArrived(101);
     assert.deepEqual([all.site.ilert.orderViolations, all.site.ilert.duplicates], [[], 0]);
     await until(async () => (await all.site.audit("agent")).delivered === 101, "the ledger has them all");
+  },
+);
+
+brokerTest(
+  "MQTT: with --heartbeat_requires_ready no heartbeat leaves while the broker is out of reach",
+  NEEDS,
+  async () => {
+    await using all = await setting();
+    await all.broker.stop();
+    const agent = await all.agent("-e events -b il1hbt-own --heartbeat_requires_ready");
+    await agent.process.waitForLine(/No heartbeat: the agent is not ready/);
+    assert.equal((await agent.ready()).body?.component, "mqtt");
+    assert.deepEqual(all.site.ilert.requests, []);
   },
 );

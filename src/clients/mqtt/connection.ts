@@ -11,26 +11,11 @@
  * mqtt.js to what this relies on: tests/clients/mqtt/connection_test.ts.
  */
 
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient, type Packet } from "mqtt";
+import mqtt, { type IPublishPacket, type MqttClient, type Packet } from "mqtt";
 import type { Clock } from "../../runtime/clock.ts";
-import type { TlsMaterial } from "../tls_material.ts";
+import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
 import { causeOf } from "./failure.ts";
 import { type Grant, granted, type PublishAnswer, publishAnswerOf, reasonText } from "./reasons.ts";
-
-export type ProtocolVersion = 4 | 5;
-export type Qos = 0 | 1 | 2;
-
-export interface ConnectWish {
-  url: string;
-  clientId: string;
-  username: string | null;
-  password: string | null;
-  tls: TlsMaterial | null;
-  /** 4 is MQTT 3.1.1. */
-  version: ProtocolVersion;
-  /** "persistent": the broker keeps subscriptions and messages while we are away. */
-  session: "persistent" | "clean";
-}
 
 export interface IncomingMessage {
   readonly topic: string;
@@ -63,27 +48,14 @@ export type Closing =
   | { kind: "taken_over" }
   | { kind: "lost"; reason: string; isByBroker: boolean };
 
-/** Dead brokers are found after one and a half times as much. */
-export const KEEP_ALIVE_SECONDS = 5;
-
-/**
- * Unacknowledged messages of QoS 1 and 2 that the broker may have under way to us (MQTT 5; brokers of 3.1.1 have a
- * setting for it).
- */
-export const RECEIVE_MAX = 1_000;
-
-/** The longest that MQTT 5 knows: never. As with MQTT 3.1.1, whose sessions have no end. */
-const SESSION_EXPIRY_SECONDS = 0xffff_ffff;
-const CONNECT_TIMEOUT_MS = 10_000;
 /** For a broker that does not close after a DISCONNECT. */
 const DISCONNECT_TIMEOUT_MS = 1_000;
-
-/** Which `URL` leaves out. */
-const DEFAULT_PORTS: Readonly<Record<string, number>> = { "ws:": 80, "wss:": 443, "mqtts:": 8883 };
+/** Without an acknowledgement while others are due. */
+const NUDGE_MS = 2;
 
 /** First bytes of packets without properties, the same in both versions; the remaining length follows. */
 const PUBACK = 0x40, PUBREC = 0x50, DISCONNECT = 0xe0;
-const SESSION_TAKEN_OVER = 0x8e;
+const SESSION_TAKEN_OVER = 0x8e, PACKET_TOO_LARGE = 0x95;
 /** CONNACK: 1 is 3.1.1's code, also sent in answer to a CONNECT of 5. */
 const UNSUPPORTED_VERSION: readonly number[] = [1, 0x84];
 
@@ -92,7 +64,7 @@ export class Connection {
   /** Resolves when the connection is over, whatever ended it. */
   readonly closed: Promise<Closing>;
   readonly #client: MqttClient;
-  readonly #intake: Intake | null;
+  readonly #intake: Intake;
   readonly #clock: Clock;
   readonly #opening = Promise.withResolvers<Opening>();
   readonly #closing = Promise.withResolvers<Closing>();
@@ -106,8 +78,11 @@ export class Connection {
   #isLeaving = false;
   #isPaused = false;
   #goOn: (() => void) | null = null;
+  #lastRead: Uint8Array | null = null;
+  #isNudging = false;
+  #cancelNudge = () => {};
 
-  private constructor(wish: ConnectWish, intake: Intake | null, clock: Clock) {
+  private constructor(wish: ConnectWish, intake: Intake, clock: Clock) {
     this.version = wish.version;
     this.closed = this.#closing.promise;
     this.#intake = intake;
@@ -126,7 +101,7 @@ export class Connection {
   /** Never rejects. Aborting `signal` ends the attempt, not the connection. */
   static async open(
     wish: ConnectWish,
-    intake: Intake | null,
+    intake: Intake,
     clock: Clock,
     signal: AbortSignal,
   ): Promise<Opening> {
@@ -218,6 +193,7 @@ export class Connection {
       this.#client.publish(topic, body, { qos }, (error) => {
         this.#unanswered.delete(resolve);
         resolve(publishAnswerOf(error));
+        if (qos > 0) this.#nudge();
       });
     });
   }
@@ -250,6 +226,8 @@ export class Connection {
       this.#hasStream = true;
       // Errors without a code, such as a denied permission, mqtt.js keeps to itself.
       this.#client.stream.on("error", (error: unknown) => this.#failed(error));
+      // Before mqtt.js reads it, in case it cannot.
+      this.#client.stream.prependListener("data", (bytes: Uint8Array) => this.#lastRead = bytes);
     } catch (error) {
       this.#failed(error);
       this.discard();
@@ -263,7 +241,7 @@ export class Connection {
         if (code !== 0) this.#refusal = code;
         else {
           this.#connack = { sessionPresent: packet.sessionPresent, properties: packet.properties ?? {} };
-          this.#intake?.opened(this);
+          this.#intake.opened(this);
         }
         break;
       }
@@ -271,7 +249,7 @@ export class Connection {
         this.#receive(packet);
         break;
       case "pubrel":
-        this.#intake?.released(packet.messageId ?? 0);
+        this.#intake.released(packet.messageId ?? 0);
         break;
       case "disconnect": {
         const code = packet.reasonCode ?? 0;
@@ -289,11 +267,36 @@ export class Connection {
     if (this.#isLeaving) return;
     // A copy: the original is a window on 64 KB of what was read, and would hold on to all of it.
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload);
-    this.#intake?.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
+    this.#intake.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
   }
 
+  /**
+   * A broker that does not set TCP_NODELAY (Mosquitto, by default) sends the first acknowledgement of a burst and keeps
+   * the others until its TCP has heard from ours, which has nothing to say and so waits 40 ms. A ping says it.
+   */
+  #nudge(): void {
+    const left = this.#unanswered.size;
+    if (this.#isNudging || left === 0) return;
+    this.#isNudging = true;
+    this.#cancelNudge = this.#clock.after(NUDGE_MS, () => {
+      this.#isNudging = false;
+      if (this.#unanswered.size < left) this.#nudge();
+      else if (left > 0) this.#client.sendPing();
+    });
+  }
+
+  /** mqtt.js goes on after some errors, such as a packet that it could not read, with no good end. */
   #failed(error: unknown): void {
     this.#cause ??= causeOf(error);
+    if (this.#unanswered.size > 0 && saysTooLarge(this.#lastRead)) this.#refuseOldest();
+    if (this.#hasStream) this.#client.stream.destroy();
+  }
+
+  /** Brokers answer in the order of the publishes; those before it have their answer. */
+  #refuseOldest(): void {
+    this.#lastRead = null;
+    const [oldest] = this.#unanswered;
+    oldest?.({ kind: "refused", reason: reasonText(PACKET_TOO_LARGE), blames: "message" });
   }
 
   #over(): void {
@@ -304,6 +307,7 @@ export class Connection {
         ? { kind: "taken_over" }
         : { kind: "lost", reason, isByBroker: this.#cause === null && !this.#isLeaving },
     );
+    this.#cancelNudge();
     for (const resolve of this.#unanswered) resolve({ kind: "lost" });
     this.#unanswered.clear();
   }
@@ -346,38 +350,12 @@ interface Limits {
   sharedSubscriptionAvailable?: boolean;
 }
 
-function optionsOf(
-  { url, clientId, username, password, tls, version, session }: ConnectWish,
-): IClientOptions {
-  const { protocol, hostname, port, pathname } = new URL(url);
-  return {
-    protocol: protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss",
-    host: hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: port === "" ? DEFAULT_PORTS[protocol] ?? 1883 : Number(port),
-    ...(protocol.startsWith("ws") ? { path: pathname } : {}),
-    clientId,
-    ...(username === null ? {} : { username }),
-    ...(password === null ? {} : { password }),
-    ...(tls?.ca == null ? {} : { ca: tls.ca }),
-    ...(tls?.cert == null ? {} : { cert: tls.cert }),
-    ...(tls?.key == null ? {} : { key: tls.key }),
-    protocolVersion: version,
-    clean: session === "clean",
-    ...(version === 5 ? { properties: propertiesOf(session) } : {}),
-    keepalive: KEEP_ALIVE_SECONDS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    manualConnect: true,
-    // When to connect again, and with what, is decided above.
-    reconnectPeriod: 0,
-    resubscribe: false,
-    queueQoSZero: false,
-    // Its debug lines cost time for each packet.
-    log: () => {},
-  };
-}
-
-function propertiesOf(session: ConnectWish["session"]) {
-  return session === "clean"
-    ? {}
-    : { sessionExpiryInterval: SESSION_EXPIRY_SECONDS, receiveMaximum: RECEIVE_MAX };
+/**
+ * Mosquitto answers a PUBLISH beyond its message_size_limit with this reason code, which MQTT 5 does not provide for
+ * there (section 3.4.2.1), so that mqtt.js takes the packet for garbage and does not tell what it said.
+ */
+function saysTooLarge(bytes: Uint8Array | null): boolean {
+  return bytes?.some((byte, at) =>
+    (byte === PUBACK || byte === PUBREC) && (bytes[at + 1] ?? 0) >= 3 && bytes[at + 4] === PACKET_TOO_LARGE
+  ) ?? false;
 }

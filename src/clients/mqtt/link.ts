@@ -12,14 +12,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { MqttConnection } from "../mqtt_connection.ts";
 import type { TlsMaterial } from "../tls_material.ts";
-import {
-  type Closing,
-  Connection,
-  type ConnectWish,
-  type IncomingMessage,
-  type Intake,
-  type ProtocolVersion,
-} from "./connection.ts";
+import { type Closing, Connection, type IncomingMessage, type Intake } from "./connection.ts";
+import type { ConnectWish, ProtocolVersion } from "./connect_wish.ts";
 import { type LossCause, ReconnectSchedule } from "./reconnect.ts";
 import { TlsWatch } from "./tls_watch.ts";
 
@@ -209,10 +203,11 @@ export class Link {
     this.#current = null;
     const wasConnected = this.#connected !== null;
     this.#connected = null;
-    this.#version = 5;
+    this.#error ??= closing.kind === "lost" ? closing.reason : "taken over";
     this.#owner.lost();
-    // Before it could be used it is a failed attempt, which ends by itself.
-    if (!wasConnected) return;
+    // Closed by the broker in favour of the one under way, or before it could be used: the end of that attempt counts.
+    if (!wasConnected || this.#attempt !== null) return;
+    this.#version = 5;
     const livedMs = this.#clock.monotonic() - this.#connectedAt;
     const { delayMs, cause } = this.#schedule.afterLoss(livedMs, closing);
     this.#tellLoss(cause, closing, delayMs);
