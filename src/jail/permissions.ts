@@ -4,9 +4,9 @@ import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { EdgeConfig, SinkConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
-import type { ScriptSetup } from "./script_messages.ts";
-import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 import type { TlsFiles } from "../runtime/tls_files.ts";
+import { databaseFiles, logPathOf } from "../queue/database_files.ts";
+import type { ScriptSetup } from "./script_messages.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
@@ -61,11 +61,12 @@ export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly str
   };
 }
 
-export function edgePermissions(config: EdgeConfig): Permissions {
+/** `kafkaBrokers` as for the relay. */
+export function edgePermissions(config: EdgeConfig, kafkaBrokers: readonly string[] = []): Permissions {
   const files = databaseFiles(config.file);
   const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
   const beat = config.heartbeatKey === null ? [] : [heartbeatHostOf(config, config.heartbeatKey)];
-  const sink = sinkPermissions(config.sink);
+  const sink = sinkPermissions(config.sink, kafkaBrokers);
   return {
     net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
     read: [...files, ...sink.read],
@@ -73,12 +74,15 @@ export function edgePermissions(config: EdgeConfig): Permissions {
   };
 }
 
-function sinkPermissions(sink: SinkConfig): { net: string[]; read: string[] } {
+function sinkPermissions(
+  sink: SinkConfig,
+  kafkaBrokers: readonly string[],
+): { net: string[]; read: string[] } {
   switch (sink.kind) {
     case "http":
       return { net: [hostAndPort(sink.url)], read: [] };
     case "kafka":
-      return { net: sink.connection.brokers, read: tlsPaths(sink.connection.tls) };
+      return { net: [...sink.connection.brokers, ...kafkaBrokers], read: tlsPaths(sink.connection.tls) };
     case "mqtt":
       return { net: [hostAndPort(sink.connection.url)], read: tlsPaths(sink.connection.tls) };
     case "script":
