@@ -87,8 +87,9 @@ for (const [status, level] of [[400, "warn"], [401, "error"], [403, "error"], [4
     await all.clock.advance(0);
     const lines = all.log.lines.filter((line) => line.includes("dead letter"));
     assert.equal(lines.length, 1);
-    assert.ok(lines[0]?.startsWith(level), lines[0]);
-    assert.equal(lines[0]?.includes("URL and credentials"), level === "error");
+    const [line = ""] = lines;
+    assert.ok(line.startsWith(level), line);
+    assert.equal(line.includes("URL and credentials"), level === "error");
   });
 }
 
