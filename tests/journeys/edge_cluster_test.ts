@@ -37,7 +37,9 @@ Deno.test("in a cluster one agent delivers; when it is killed the other goes on 
 
 Deno.test("SIGTERM lets a leader finish the item in hand; the next leader repeats what was not reported, in order", async () => {
   await using all = await edgeProcesses({ leaderSilenceMs: 2_000 });
-  const member = (id: string) => [...all.http, "--edge_cluster_id", "c", "--edge_instance_id", id];
+  const member = (
+    id: string,
+  ) => [...all.http, "--edge_cluster_id", "c", "--edge_instance_id", id, "--edge_standby_interval", "5"];
   all.ilert.edge.add(...edgePayloads(1, 4));
   all.target.hang();
   const first = await all.start(["-vv", ...member("a")], { file: "1.db3", port: false });
