@@ -252,6 +252,7 @@ Deno.test("EdgeLoop.stop() cuts off a delivery that takes too long, and leaves i
   await all.clock.advance(35_000);
   await stopped;
   assert.deepEqual([all.sink.calls, all.store.cursor], [[["1"], ["2"]], "1"]);
+  assert.deepEqual([all.health.error, all.counts.items.stopped], [null, 0]);
 });
 
 Deno.test("EdgeLoop.stop() does not wait for a poll, and for a disk that takes nothing no longer than its time-out", async () => {

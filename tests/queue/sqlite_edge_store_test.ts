@@ -209,6 +209,7 @@ Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths
   assert.equal(second.item.id, "1");
   await store.settleReturned(second, { kind: "dead", status: 404, reason: "gone", responseBody: null });
   assert.deepEqual(store.ledger, { accepted: 3, delivered: 1, purged: 0 });
+  assert.deepEqual(all.rows("SELECT accepted, delivered, purged FROM ledger"), [store.ledger]);
   assert.deepEqual(store.counts, { queued: 1, dead: 1 });
   assert.deepEqual(all.rows("SELECT id, status, reason, attempts FROM dead_letters"), [
     { id: "1", status: 404, reason: "gone", attempts: 1 },
