@@ -64,6 +64,10 @@ export class EdgeSite implements AsyncDisposable {
       await Deno.copyFile(this.#file(name) + end, copy + end).catch(ignoreMissing);
     }
     using database = new DatabaseSync(copy);
+    // Killed in its first moments, an agent leaves a file without tables.
+    const isEmpty =
+      database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'ilagent'").get() === undefined;
+    if (isEmpty) return 0;
     const row = database.prepare("SELECT val FROM ilagent WHERE key LIKE 'edge_cursor:%'").get();
     return Number(row?.val ?? 0);
   }
@@ -110,7 +114,7 @@ export function missing(numbers: Iterable<number>, count: number): number[] {
   return Array.from({ length: count }, (_, at) => at + 1).filter((number) => !seen.has(number));
 }
 
-/** An agent that is killed in its first moments has no file yet. */
+/** Killed still earlier, it leaves none. */
 function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
