@@ -62,13 +62,16 @@ export async function edgeScript(stage: Stage): Promise<void> {
   const path = join(stage.folder, "deliver.sh");
   await Deno.writeTextFile(path, "#!/bin/sh\nexec cat > /dev/null\n");
   await Deno.chmod(path, 0o755);
-  await compare(stage, await Site.of(stage), {
-    name: "edge_script",
-    items: SLOW_BURST_ITEMS,
-    args: ["--edge_mode", "script", "--edge_script", path],
-    bare: { kind: "script", path },
-    target: { of: "ratio", min: TARGETS.ratioMin },
-  });
+  const script = { items: SLOW_BURST_ITEMS, args: ["--edge_mode", "script", "--edge_script", path] };
+  const target: Target = { of: "ratio", min: TARGETS.ratioMin };
+  for (const [name, hasGroup] of [["edge_script", false], ["edge_script_in_group", true]] as const) {
+    const site = await Site.of(stage);
+    await compare(stage, site, { ...script, name, bare: { kind: "script", path, hasGroup }, target });
+  }
+  stage.note(
+    "edge_script: the second baseline starts the script in a process group of its own, as the agent must, to kill " +
+      "all of a run: Deno then forks instead of vforking",
+  );
 }
 
 /** Through a named pipe into `cat`: reading lines in this process would be slower than the agent. */
@@ -118,30 +121,29 @@ export async function edgeMqtt(stage: Stage): Promise<void> {
   });
 }
 
-/** The same agent on a disk whose every fsync takes longer than dozens of deliveries. */
+/** The same agent on a disk whose every fsync takes longer than dozens of deliveries; watched in the same way on both. */
 export async function edgeSlowDisk(stage: Stage): Promise<void> {
-  const delayed = `inject=fsync,fdatasync:delay_enter=${SLOW_SYNC_MS * 1_000}`;
-  const slowed = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", delayed];
-  if (!await canRun([...slowed, "true"])) {
+  const watched = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"];
+  const usual = [...watched, "-e", "trace=fsync,fdatasync"];
+  const slow = [...watched, "-e", `inject=fsync,fdatasync:delay_enter=${SLOW_SYNC_MS * 1_000}`];
+  if (!await canRun([...slow, "true"])) {
     return stage.note("edge_slow_disk: skipped, nothing here slows a disk (strace)");
   }
-  const start = async (command: readonly string[]) => {
+  const start = async (watching: readonly string[]) => {
     const site = await Site.of(stage);
-    await site.agent({ args: httpArgs(site), command });
+    await site.agent({ args: httpArgs(site), command: [...watching, ...stage.agentCommand] });
     const burst = () => site.rate(BURST_ITEMS);
     for (let round = 0; round < WARM_UP_ROUNDS; round++) await burst();
     return burst;
   };
-  const usual = await start(stage.agentCommand);
-  const slow = await start([...slowed, ...stage.agentCommand]);
-  const rates = await interleaved(ROUNDS, usual, slow);
+  const rates = await interleaved(ROUNDS, await start(usual), await start(slow));
   const target: Target = { of: "ratio", min: TARGETS.slowDiskMin };
   stage.figure({ name: "edge_slow_disk", unit: "items/s", ...rates, target });
   noteRounds(stage, "edge_slow_disk", rates);
   const perItem = (rate: number) => `${(1_000 / rate).toFixed(2)} ms`;
   stage.note(
     `edge_slow_disk: every fsync takes ${SLOW_SYNC_MS} ms, an item ${perItem(rates.value)}; ` +
-      `on the disk as it is ${perItem(rates.baseline)}`,
+      `on the disk as it is ${perItem(rates.baseline)}; both under strace`,
   );
 }
 

@@ -13,7 +13,8 @@ export const EDGE_BARE = import.meta.url;
 
 export type BareTarget =
   | { kind: "http"; url: string }
-  | { kind: "script"; path: string }
+  /** `hasGroup`: each run has a process group of its own. */
+  | { kind: "script"; path: string; hasGroup: boolean }
   | { kind: "stdout"; pipe: string }
   | { kind: "kafka"; address: string; topic: string }
   | { kind: "mqtt"; url: string; topic: string };
@@ -60,7 +61,7 @@ async function open(target: BareTarget): Promise<Deliver> {
     case "http":
       return one((item) => post(target.url, item));
     case "script":
-      return one((item) => run(target.path, item));
+      return one((item) => run(target.path, target.hasGroup, item));
     case "stdout": {
       const pipe = await Deno.open(target.pipe, { write: true });
       return (items) => writeAll(pipe, items.map((item) => `${textOf(item)}\n`).join(""));
@@ -99,7 +100,7 @@ async function post(url: string, item: Item): Promise<void> {
   if (!response.ok) throw new Error(`the target answered ${response.status}`);
 }
 
-async function run(path: string, item: Item): Promise<void> {
+async function run(path: string, detached: boolean, item: Item): Promise<void> {
   const child = new Deno.Command(path, {
     clearEnv: true,
     env: {
@@ -112,6 +113,7 @@ async function run(path: string, item: Item): Promise<void> {
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
+    detached,
   }).spawn();
   const writer = child.stdin.getWriter();
   await writer.write(new TextEncoder().encode(textOf(item)));

@@ -11,7 +11,8 @@ import type { Say } from "./telling.ts";
 const EVENTS = 300, ALERTS = 20, SENDING_MS = 20_000;
 const START_MS_MAX = 15_000, OUTAGE_AFTER_MS = 4_000, OUTAGE_MS = 4_000, KILL_AFTER_MS = 5_000;
 /** After which ilert lets another agent lead. */
-const LEADER_SILENCE_MS = 6_000;
+const SILENCE_SECONDS = 6;
+const BATCH_ITEMS = 100;
 const CHANGE_MS_MAX = 20_000, SETTLING_MS_MAX = 20_000, LOOK_MS = 20;
 
 export async function demoEdge(agents: EdgeAgents, say: Say, signal: AbortSignal): Promise<string[]> {
@@ -19,7 +20,10 @@ export async function demoEdge(agents: EdgeAgents, say: Say, signal: AbortSignal
     await sleep(ms, [signal]);
     signal.throwIfAborted();
   };
-  await using ilert = await IlertEmulator.start({ record: "counts", leaderSilenceMs: LEADER_SILENCE_MS });
+  await using ilert = await IlertEmulator.start({
+    record: "counts",
+    leaderSilenceMs: SILENCE_SECONDS * 1_000,
+  });
   await using webhook = await WebhookTarget.start();
   const leader = () => ilert.edge.state().clusters[CLUSTER]?.leader ?? "";
   /** Distinct events at the webhook, and at the script. */
@@ -57,7 +61,9 @@ export async function demoEdge(agents: EdgeAgents, say: Say, signal: AbortSignal
   say(`${killed} is killed (SIGKILL), after ${delivered()} events.`);
   if (!await reached(() => leader() !== killed, CHANGE_MS_MAX)) return ["nobody took over"];
   const seconds = ((performance.now() - killedAt) / 1_000).toFixed(1);
-  say(`${leader()} leads now, ${seconds} s later: ${LEADER_SILENCE_MS / 1_000} s are ilert's patience.`);
+  say(
+    `${leader()} leads now, ${seconds} s later: this ilert waits ${SILENCE_SECONDS} s for a silent leader.`,
+  );
   agents.startMember(killed, ilert.url, webhook.url);
   say(`${killed} was started again, and stands by.`);
 
@@ -114,6 +120,7 @@ function verdictOf({ webhook, script, terms, exitCodes, audit }: Result): string
     ...lost(webhook) > 0 ? [`${lost(webhook)} events did not reach the webhook`] : [],
     ...lost(script) > 0 ? [`${lost(script)} events did not reach the script`] : [],
     ...repeated(script) > 0 ? [`${repeated(script)} events reached the script twice`] : [],
+    ...repeated(webhook) > BATCH_ITEMS ? [`${repeated(webhook)} duplicates are more than one batch`] : [],
     ...overtaken > 0 ? [`${overtaken} events overtook an earlier one of their alert`] : [],
     ...terms.length === 2 ? [] : [`${terms.length} times an agent became leader, instead of twice`],
     ...audit.holds ? [] : ["an agent's audit does not hold"],
