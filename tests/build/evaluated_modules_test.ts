@@ -5,12 +5,19 @@
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { bundle } from "../../scripts/build/bundle.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { AgentProcess, freePort, runAgent } from "../support/agent_process.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MARK = "evaluated ";
+
+Deno.test("the bundle evaluates of Node's modules at its start only what every mode uses", async () => {
+  const text = await Deno.readTextFile(`${ROOT}dist/ilagent.js`);
+  const imported = [...text.matchAll(/\bimport\b[^"'()]*["'](node:[\w/]+)["']/g)].map(([, name]) => name!);
+  assert.deepEqual([...new Set(imported)].sort(), ["node:util"]);
+});
 
 Deno.test("ilagent evaluates in each mode only what that mode uses", async (test) => {
   using folder = new TempFolder();
@@ -51,12 +58,7 @@ Deno.test("ilagent evaluates in each mode only what that mode uses", async (test
 /** The agent from a bundle that is not minified, whose modules each print a line on stderr when they are evaluated. */
 async function telltale(folder: TempFolder): Promise<string[]> {
   const path = folder.file("telltale.js");
-  const bundle = new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--output", path, "main.ts"],
-    cwd: ROOT,
-  });
-  const { success, stderr } = await bundle.output();
-  assert.ok(success, new TextDecoder().decode(stderr));
+  await bundle("main.ts", path, ROOT, { minify: false });
   const text = (await Deno.readTextFile(path)).replace(
     /^ {2}"([^"\n]+)"\([^()\n]*\) \{$/gm,
     (start, module: string) =>
