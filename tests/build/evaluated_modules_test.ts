@@ -16,7 +16,7 @@ const MARK = "evaluated ";
 Deno.test("the bundle evaluates of Node's modules at its start only what every mode uses", async () => {
   const text = await Deno.readTextFile(`${ROOT}dist/ilagent.js`);
   const imported = [...text.matchAll(/\bimport\b[^"'()]*["'](node:[\w/]+)["']/g)].map(([, name]) => name!);
-  assert.deepEqual([...new Set(imported)].sort(), ["node:util"]);
+  assert.deepEqual([...new Set(imported)].sort(), ["node:path", "node:sqlite", "node:util"]);
 });
 
 Deno.test("ilagent evaluates in each mode only what that mode uses", async (test) => {
