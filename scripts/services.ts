@@ -6,6 +6,7 @@
 
 import { signalChild } from "../tests/support/watched_process.ts";
 import { Certificates } from "./services/certificates.ts";
+import { installFaketime } from "./services/faketime.ts";
 import { installGoTool } from "./services/go_tools.ts";
 import { installKafka, startKafka } from "./services/kafka.ts";
 import { startMosquitto } from "./services/mosquitto.ts";
@@ -13,12 +14,13 @@ import { installMosquitto } from "./services/mosquitto_package.ts";
 import { handOver } from "./services/shared_kafka.ts";
 
 const USAGE =
-  `Usage: deno task services install [NAME...]             mosquitto, kafka, actionlint, nfpm; all, unless some are named
+  `Usage: deno task services install [NAME...]             mosquitto, kafka, faketime, actionlint, nfpm; all, unless some are named
        deno task services start mosquitto|kafka         until Ctrl-C
        deno task services with kafka COMMAND...         one Kafka for all tests that COMMAND runs`;
 const INSTALLERS: Readonly<Record<string, () => Promise<unknown>>> = {
   mosquitto: installMosquitto,
   kafka: installKafka,
+  faketime: installFaketime,
   actionlint: () => installGoTool("actionlint"),
   nfpm: () => installGoTool("nfpm"),
 };

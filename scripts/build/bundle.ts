@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { runQuietly } from "./deno.ts";
-import { withoutNodeModule, writeLazyNodeModules } from "./lazy_node_modules.ts";
+import { requireOnDemand, writeLazyNodeModules } from "./lazy_node_modules.ts";
 
 const BUNDLE_TIMEOUT_MS = 120_000;
 
@@ -24,7 +24,9 @@ export async function bundle(
   } finally {
     await Deno.remove(scratch, { recursive: true });
   }
-  await Deno.writeTextFile(output, withoutNodeModule(await Deno.readTextFile(output)));
+  await Deno.writeTextFile(output, requireOnDemand(await Deno.readTextFile(output)));
+  // Comments name types that they would import.
+  if (!minify) return;
   const outside = (await importsOf(output, cwd)).filter((specifier) => !specifier.startsWith("node:"));
   if (outside.length > 0) {
     throw new Error(`Cannot bundle ${entry}: ${outside.join(", ")} would be missing at run time`);

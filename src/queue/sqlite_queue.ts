@@ -5,12 +5,14 @@ import type { DatabaseSync } from "node:sqlite";
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
-import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
-import { isFull } from "./sqlite_errors.ts";
+import { KeptValues } from "./kept_values.ts";
+import { MessageRows } from "./message_rows.ts";
+import { type Counted, MessageStore } from "./message_store.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
@@ -23,7 +25,6 @@ const DISK_RETRY_SECONDS = 5;
 const FULL_RETRY_SECONDS = 10;
 /** More keys than this wait for their turn in the rotation of probes. */
 const ARRIVED_KEYS_MAX = 1_000;
-const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Beyond these nothing more is accepted; nothing is ever evicted. */
 export interface QueueLimits {
@@ -34,14 +35,10 @@ export interface QueueLimits {
 }
 
 /** What one transaction changes. */
-interface Delta {
-  accepted: number;
-  delivered: number;
-  queued: number;
-  dead: number;
-}
+type Delta = Required<Counted>;
 
-const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0 };
+const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, purged: 0, queued: 0, dead: 0 };
+const DELTA_NAMES = ["accepted", "delivered", "purged", "queued", "dead"] as const;
 
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
@@ -65,11 +62,17 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Events that wait for their commit. */
   #arriving = 0;
   readonly #limits: QueueLimits;
+  /** What the file holds beside events. */
+  readonly messages: MessageStore;
+  readonly values: KeptValues;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
-    const adopt = (db: DatabaseSync) => new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
+    const adopt = (db: DatabaseSync) => {
+      new MessageRows(db).adopt();
+      new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
+    };
     return new SqliteQueue(openDatabase(path, adopt), limits, clock);
   }
 
@@ -90,6 +93,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       durable: () => queueMicrotask(() => this.#onAvailable()),
       afterRollback: () => this.#delta = { ...NO_DELTA },
     });
+    this.messages = new MessageStore(database.db, this, clock);
+    this.values = new KeptValues(database.db);
   }
 
   get ledger(): Readonly<Ledger> {
@@ -108,17 +113,20 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Which bound is reached, as one clause; null while there is room. */
   get full(): string | null {
-    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
+    const { eventsMax, bytesMax } = this.#limits;
     if (this.#counts.queued + this.#arriving >= eventsMax) {
       return `the queue holds ${eventsMax} events (--queue_max_events)`;
     }
     if (this.#bytesUsed >= bytesMax) {
       return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
     }
-    if (this.#counts.dead >= deadLettersMax) {
-      return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
-    }
-    return null;
+    return this.fullOfDeadLetters(0);
+  }
+
+  fullOfDeadLetters(arriving: number): string | null {
+    const { deadLettersMax } = this.#limits;
+    if (this.#counts.dead + arriving < deadLettersMax) return null;
+    return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
   }
 
   /** From 0 to 1 and beyond: the nearest bound. */
@@ -163,6 +171,35 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         failed: (error) => {
           this.#arriving--;
           this.#taken.delete(queued.id);
+          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          return false;
+        },
+      });
+    });
+  }
+
+  /** Whatever else is written to the file, in one transaction with the ledger and with events that come of it. */
+  change(apply: (enqueue: (event: QueuedEvent) => void) => Counted): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let heads: QueuedEvent[] = [];
+      const forget = () => heads.forEach(({ id }) => this.#taken.delete(id));
+      this.#commits.add({
+        apply: () => {
+          forget();
+          heads = [];
+          const counted = apply((event) => {
+            if (!this.#rows.insert(event)) return;
+            this.#taken.add(event.id);
+            heads.push(event);
+          });
+          for (const name of DELTA_NAMES) this.#delta[name] += counted[name] ?? 0;
+        },
+        committed: () => {
+          resolve();
+          for (const head of heads) this.#offer(head);
+        },
+        failed: (error) => {
+          forget();
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
@@ -253,15 +290,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
-  noticeChanges(): void {
+  noticeChanges(): boolean {
     const version = this.#rows.foreignChanges();
-    if (version === this.#foreignChanges) return;
+    if (version === this.#foreignChanges) return false;
     this.#foreignChanges = version;
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
     this.#returnBuffer();
     this.rescan();
     this.#onAvailable();
+    return true;
   }
 
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
@@ -306,12 +344,13 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   #beforeCommit(): void {
     // What is queued already goes on leaving, but nothing new is promised.
     if (this.#delta.accepted > 0 && !this.#database.isInPlace()) throw new Error(FILE_GONE);
-    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
+    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered, this.#delta.purged);
   }
 
   #written(): void {
     this.#ledger.accepted += this.#delta.accepted;
     this.#ledger.delivered += this.#delta.delivered;
+    this.#ledger.purged += this.#delta.purged;
     this.#counts.queued += this.#delta.queued;
     this.#counts.dead += this.#delta.dead;
     this.#delta = { ...NO_DELTA };
@@ -358,10 +397,4 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     }
     this.#unread = more;
   }
-}
-
-function diskFailure(error: unknown): string {
-  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
-  if (isFull(error)) return "the disk or the database's size limit is full";
-  return `the database cannot be written: ${failureOf(error)}`;
 }
