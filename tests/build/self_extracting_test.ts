@@ -105,9 +105,9 @@ Deno.test("writeSelfExtracting() with the real runtime starts a bundle and its w
       if (self.name === "agent") self.postMessage(Deno.env.get("ILAGENT_SEEN") ?? "nothing");
       else {
         console.log(Deno.env.get("ILAGENT_SEEN"), Deno.env.get("HIDDEN"), ...Deno.args);
-        const run = await Deno.permissions.query({ name: "run" });
+        const ffi = await Deno.permissions.query({ name: "ffi" });
         const worker = new Worker(Deno.mainModule, { type: "module", name: "agent", deno: { permissions: { env: false } } });
-        worker.onmessage = ({ data }) => { console.log(run.state, data); Deno.exit(3); };
+        worker.onmessage = ({ data }) => { console.log(ffi.state, data); Deno.exit(3); };
       }`,
   });
   const run = await box.start(["a b"], { env: { ILAGENT_SEEN: "seen", HIDDEN: "hidden" } });

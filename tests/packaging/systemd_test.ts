@@ -12,6 +12,7 @@ const RELAY = {
   file: "/var/lib/ilagent/ilagent.db3",
   server: { hostname: "127.0.0.1", port: 8977 },
   consumers: null,
+  heartbeatKey: null,
   apiHost: "http://10.0.0.5:8080",
   heartbeatHost: "http://10.0.0.5:8080",
 } as unknown as RelayConfig;
