@@ -159,17 +159,28 @@ export const ARROWS: readonly Arrow[] = [
     may: [
       ...CORE,
       "src/config/",
+      "src/jail/messages.ts",
+      "src/jail/permissions.ts",
+      "src/jail/supervisor.ts",
+      "src/commands/daemon.ts",
+      "src/commands/message_input.ts",
+      "src/commands/permissions.ts",
+      "src/commands/systemd_drop_in.ts",
+    ],
+    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
+  },
+  {
+    from: "src/commands/daemon.ts",
+    may: [
+      ...CORE,
       "src/jail/kafka_supervisor.ts",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
-      "src/commands/message_input.ts",
-      "src/commands/permissions.ts",
     ],
     mayType: [
-      "src/clients/*_connection.ts",
-      "src/queue/operator.ts",
-      "src/config/brokers.ts",
+      "src/config/daemon.ts",
+      "src/clients/kafka_connection.ts",
       "src/edge/edge_config.ts",
       "src/jail/script_messages.ts",
     ],
@@ -178,6 +189,11 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/commands/permissions.ts",
     may: ["src/runtime/", "src/jail/permissions.ts"],
     mayType: ["src/jail/script_messages.ts"],
+  },
+  {
+    from: "src/commands/systemd_drop_in.ts",
+    may: [],
+    mayType: ["src/jail/permissions.ts", "src/relay.ts", "src/edge/edge_config.ts"],
   },
   { from: "src/commands/", may: [...CORE] },
   {
@@ -202,19 +218,7 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/jail/",
-    may: [
-      "src/runtime/",
-      "src/jail/messages.ts",
-      "src/jail/permissions.ts",
-      "src/jail/supervisor.ts",
-      "src/jail/broker_messages.ts",
-      "src/jail/broker_search.ts",
-      "src/jail/script_guard.ts",
-      "src/jail/script_messages.ts",
-      "src/jail/silence.ts",
-      "src/queue/database_files.ts",
-      "src/ilert/heartbeat_keys.ts",
-    ],
+    may: ["src/runtime/", "src/jail/", "src/queue/database_files.ts", "src/ilert/heartbeat_keys.ts"],
     mayType: ["src/relay.ts", "src/edge/edge_config.ts", "src/clients/*_connection.ts"],
   },
 
@@ -286,7 +290,7 @@ export const REACHED: readonly { files: string; from: readonly string[] }[] = [
 ];
 
 /** Started by path as a process or worker of their own, so no import leads there. */
-export const STARTED_BY_PATH: readonly string[] = [];
+export const STARTED_BY_PATH: readonly string[] = ["scripts/packaging/docker/probe.js"];
 
 /** As a file's or folder's name or a word of it: each says only that somebody did not know what it is. */
 export const VAGUE_WORDS: readonly string[] = [

@@ -56,7 +56,7 @@ function runFlag(run: readonly string[]): string {
 }
 
 /** `NAME=host:port`, without the credentials a proxy URL may carry. */
-function proxiesInUse(): string[] {
+export function proxiesInUse(): string[] {
   return PROXY_VARIABLES.flatMap((name) => [name, name.toLowerCase()]).flatMap((name) => {
     const value = Deno.env.get(name) ?? "";
     return URL.canParse(value) ? [`${name}=${new URL(value).host}`] : [];

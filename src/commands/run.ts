@@ -4,41 +4,34 @@ import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
 import { mappingConfig, policyMapping } from "../config/consumers.ts";
-import type { KafkaConnection } from "../clients/kafka_connection.ts";
-import { type DaemonConfig, daemonConfig, logConfig } from "../config/daemon.ts";
+import { daemonConfig, logConfig } from "../config/daemon.ts";
 import type { NamedFiles } from "../config/brokers.ts";
 import { enrichmentOf } from "../config/enrichment.ts";
 import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
 import { readSettings, type Settings } from "../config/settings.ts";
-import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
-  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
-  relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
-import type { ScriptSetup } from "../jail/script_messages.ts";
-import type { EdgeConfig } from "../edge/edge_config.ts";
 import type { Selection } from "../queue/operator.ts";
 import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
-import type { LogConfig } from "../runtime/log.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
-import { showPermissions } from "./permissions.ts";
+import { proxiesInUse, showPermissions } from "./permissions.ts";
+import { systemdDropIn } from "./systemd_drop_in.ts";
 
 const EXIT_USAGE = 2;
-
-type Daemon = DaemonConfig & { kind: "relay" | "edge" };
 
 const surroundings: Surroundings = {
   variable: (name) => Deno.env.get(name),
@@ -90,16 +83,17 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const about = { script: scriptOf(daemon), namesMoreBrokers: kafkaOf(daemon) !== null };
-      showPermissions(daemonPermissions(daemon, []), about, values.json ?? false);
+      const permissions = daemonPermissions(daemon);
+      if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
+      else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      return await runDaemonInJail(daemon, { log, warnings });
+      const job = daemonJob(daemon, logConfig(values), warnings);
+      return report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);
@@ -158,29 +152,6 @@ async function mapInput(values: FlagValues): Promise<number> {
   return await runInJail(job, NO_PERMISSIONS);
 }
 
-/** `kafkaBrokers` are those that were found beside the ones to begin with. */
-function daemonPermissions(daemon: Daemon, kafkaBrokers: readonly string[]): Permissions {
-  return daemon.kind === "edge"
-    ? edgePermissions(daemon.config, kafkaBrokers)
-    : relayPermissions(daemon.config, kafkaBrokers);
-}
-
-/** Null where there is no Kafka. */
-function kafkaOf(daemon: Daemon): KafkaConnection | null {
-  if (daemon.kind === "relay") return daemon.config.consumers?.kafka?.connection ?? null;
-  return daemon.config.sink.kind === "kafka" ? daemon.config.sink.connection : null;
-}
-
-/** What a worker of its own may run; null where nothing is run. */
-function scriptOf(daemon: Daemon): ScriptSetup | null {
-  return daemon.kind === "edge" && daemon.config.sink.kind === "script" ? daemon.config.sink : null;
-}
-
-/** The agent need not know what only the script is given. */
-function withoutScriptEnv(config: EdgeConfig): EdgeConfig {
-  return config.sink.kind === "script" ? { ...config, sink: { ...config.sink, env: {} } } : config;
-}
-
 function secretInFlag(flag: string): string {
   return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }
@@ -209,26 +180,8 @@ function realPath(file: string): string {
   }
 }
 
-/** Where Kafka is involved, what the agent may reach is found out first, and again when it changes. */
-async function runDaemonInJail(
-  daemon: Daemon,
-  about: { log: LogConfig; warnings: string[] },
-): Promise<number> {
-  const job: Job = daemon.kind === "edge"
-    ? { kind: "edge", config: withoutScriptEnv(daemon.config), ...about }
-    : { kind: "relay", config: daemon.config, ...about };
-  const permissionsWith = (brokers: readonly string[]) => daemonPermissions(daemon, brokers);
-  const connection = kafkaOf(daemon);
-  if (connection === null) return await runInJail(job, permissionsWith([]), scriptOf(daemon));
-  return report(job, await runJailedWithKafka({ job, connection, permissionsWith }));
-}
-
-async function runInJail(
-  job: Job,
-  permissions: Permissions,
-  script: ScriptSetup | null = null,
-): Promise<number> {
-  return report(job, await runJailed(job, permissions, script));
+async function runInJail(job: Job, permissions: Permissions): Promise<number> {
+  return report(job, await runJailed(job, permissions));
 }
 
 function report(job: Job, { exitCode, message }: JobEnd): number {

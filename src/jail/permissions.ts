@@ -4,9 +4,9 @@ import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { EdgeConfig, SinkConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
-import type { TlsFiles } from "../runtime/tls_files.ts";
-import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 import type { ScriptSetup } from "./script_messages.ts";
+import { databaseFiles, logPathOf } from "../queue/database_files.ts";
+import type { TlsFiles } from "../runtime/tls_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
