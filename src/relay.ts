@@ -7,7 +7,7 @@ import { DeliveryLoop } from "./delivery/delivery_loop.ts";
 import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
 import { IlertApi } from "./ilert/api.ts";
 import { type QueueLimits, SqliteQueue } from "./queue/sqlite_queue.ts";
-import { Consumers } from "./relay/consumers.ts";
+import { openConsumers } from "./relay/consumers.ts";
 import { deliveryStateOf, figuresOf, readinessOf, storageWatch, troublesOf } from "./relay/figures.ts";
 import { routesOf } from "./relay/routes.ts";
 import { aborted } from "./runtime/aborted.ts";
@@ -60,7 +60,7 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   const limits = { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax };
   const delivery = new DeliveryLoop(queue, ilert, limits, { ...deps, observer: metrics });
   const consumers = config.consumers === null ? null : stack.use(
-    new Consumers(config.consumers, { ...limits, apiHost: config.apiHost }, {
+    await openConsumers(config.consumers, { ...limits, apiHost: config.apiHost }, {
       ...{ ...deps, queue, ilert, observer: metrics },
     }),
   );

@@ -9,6 +9,7 @@ import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EdgeRows } from "./edge_rows.ts";
 import { countRows, readLedger } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { KeptValues } from "./kept_values.ts";
 import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 
 /** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
@@ -21,6 +22,7 @@ export interface EdgeStoreConfig {
 }
 
 export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
+  readonly values: KeptValues;
   readonly #database: DurableDatabase;
   readonly #rows: EdgeRows;
   readonly #commits: GroupCommit;
@@ -53,6 +55,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
 
   private constructor(database: DurableDatabase, cursorKey: string, config: EdgeStoreConfig, clock: Clock) {
     this.#database = database;
+    this.values = new KeptValues(database.db);
     this.#rows = new EdgeRows(database.db);
     this.#clock = clock;
     this.#cursorKey = cursorKey;

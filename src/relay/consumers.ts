@@ -9,6 +9,7 @@ import type { TopicPatterns } from "../domain/mapping_config.ts";
 import type { BrokerKind } from "../domain/topics.ts";
 import type { IlertApi } from "../ilert/api.ts";
 import { PolicyApi } from "../ilert/policy_api.ts";
+import { agentIdOf } from "../queue/agent_id.ts";
 import { DirectQueue } from "../queue/direct_queue.ts";
 import type { SqliteQueue } from "../queue/sqlite_queue.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -16,13 +17,13 @@ import type { Log } from "../runtime/log.ts";
 import type { Readiness } from "../server/http_server.ts";
 import type { ConsumersConfig } from "../sources/consumers_config.ts";
 import { bufferedEvents, directEvents } from "../sources/event_intakes.ts";
-import { KafkaSource } from "../sources/kafka.ts";
+import type { KafkaSource } from "../sources/kafka.ts";
 import { MessageBacklog } from "../sources/message_backlog.ts";
 import { MessageCounts } from "../sources/message_counts.ts";
 import { MessageRouter } from "../sources/message_router.ts";
-import { MqttSource } from "../sources/mqtt.ts";
+import type { MqttSource } from "../sources/mqtt.ts";
 import { PolicyIntake, type PolicyUpdater } from "../sources/policy_intake.ts";
-import { clientIdOf, rememberedTopics } from "./mqtt_identity.ts";
+import { rememberedTopics } from "./remembered_topics.ts";
 
 export interface ConsumersDeps {
   queue: SqliteQueue;
@@ -51,6 +52,26 @@ interface Intake {
   readiness: () => Readiness;
 }
 
+/** Each client library is loaded only where its broker is configured: they cost memory and start time. */
+interface SourceClasses {
+  Mqtt: typeof MqttSource | null;
+  Kafka: typeof KafkaSource | null;
+}
+
+type Delivery = DeliveryConfig & { apiHost: string };
+
+export async function openConsumers(
+  config: ConsumersConfig,
+  delivery: Delivery,
+  deps: ConsumersDeps,
+): Promise<Consumers> {
+  const classes: SourceClasses = {
+    Mqtt: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
+    Kafka: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
+  };
+  return new Consumers(config, delivery, deps, classes);
+}
+
 export class Consumers implements AsyncDisposable {
   readonly #deps: ConsumersDeps;
   readonly #pings: HeartbeatPings;
@@ -63,7 +84,7 @@ export class Consumers implements AsyncDisposable {
   #isReading = true;
   #isStopping = false;
 
-  constructor(config: ConsumersConfig, delivery: DeliveryConfig & { apiHost: string }, deps: ConsumersDeps) {
+  constructor(config: ConsumersConfig, delivery: Delivery, deps: ConsumersDeps, classes: SourceClasses) {
     const { queue, ilert, clock } = deps;
     this.#deps = deps;
     this.#pings = new HeartbeatPings(ilert, deps);
@@ -74,7 +95,10 @@ export class Consumers implements AsyncDisposable {
     );
     this.#direct = this.#stack.use(new DirectQueue(queue.messages, clock));
     this.#directLoop = new DeliveryLoop(this.#direct, ilert, delivery, deps);
-    this.#intakes = [...this.#mqtt(config, mappings.mqtt), ...this.#kafka(config, mappings.kafka)];
+    this.#intakes = [
+      ...this.#mqtt(config, mappings.mqtt, classes.Mqtt),
+      ...this.#kafka(config, mappings.kafka, classes.Kafka),
+    ];
   }
 
   /** Begins with what the file still holds, so that nothing overtakes it; then the sources. */
@@ -122,27 +146,35 @@ export class Consumers implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  #openPolicies({ policy }: ConsumersConfig, { apiHost, retriesMax }: DeliveryConfig & { apiHost: string }) {
+  #openPolicies({ policy }: ConsumersConfig, { apiHost, retriesMax }: Delivery) {
     // Without a policy topic no message is mapped to an update.
     const config = { apiHost, apiKey: policy?.apiKey ?? "", connections: POLICY_CONNECTIONS };
     const api = this.#stack.use(new PolicyApi(config, this.#deps.clock));
     return new PolicyUpdates(api, retriesMax, this.#deps);
   }
 
-  #mqtt({ mqtt, mapping }: ConsumersConfig, messages: MessageMapping): Intake[] {
-    if (mqtt === null) return [];
+  #mqtt(
+    { mqtt, mapping }: ConsumersConfig,
+    messages: MessageMapping,
+    Source: SourceClasses["Mqtt"],
+  ): Intake[] {
+    if (mqtt === null || Source === null) return [];
     const { queue: { values }, log } = this.#deps;
     const { router, counts } = this.#router(messages, mqtt.isBuffered);
-    const clientId = mqtt.connection.clientId ?? clientIdOf(values);
+    const clientId = mqtt.connection.clientId ?? agentIdOf(values);
     const deps = { ...this.#deps, rememberedTopics: rememberedTopics(values, log) };
-    const source = this.#stack.use(new MqttSource(mqtt, clientId, topicsOf(mapping.topics), router, deps));
+    const source = this.#stack.use(new Source(mqtt, clientId, topicsOf(mapping.topics), router, deps));
     return [{ broker: "mqtt", counts, source, readiness: () => source.readiness }];
   }
 
-  #kafka({ kafka, mapping }: ConsumersConfig, messages: MessageMapping): Intake[] {
-    if (kafka === null) return [];
+  #kafka(
+    { kafka, mapping }: ConsumersConfig,
+    messages: MessageMapping,
+    Source: SourceClasses["Kafka"],
+  ): Intake[] {
+    if (kafka === null || Source === null) return [];
     const { router, counts } = this.#router(messages, false);
-    const source = this.#stack.use(new KafkaSource(kafka, topicsOf(mapping.topics), router, this.#deps));
+    const source = this.#stack.use(new Source(kafka, topicsOf(mapping.topics), router, this.#deps));
     return [{ broker: "kafka", counts, source, readiness: () => source.readiness() }];
   }
 
