@@ -27,7 +27,7 @@ export interface EdgeDeps {
   log: Log;
   /** Leads to the worker that runs the script; null in other modes. */
   script: MessagePort | null;
-  /** A Kafka broker that the agent has no right to reach. */
+  /** Told `host:port` of a Kafka broker that the agent has no right to reach. */
   onBrokerRefused: (address: string) => void;
 }
 

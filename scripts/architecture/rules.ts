@@ -129,7 +129,15 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/commands/*_job.ts",
-    may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    may: [
+      ...CORE,
+      "src/relay.ts",
+      "src/edge.ts",
+      "src/queue/",
+      "src/ilert/",
+      "src/commands/sending.ts",
+      "src/commands/daemon_events.ts",
+    ],
     mayType: ["src/edge/edge_config.ts"],
   },
 
@@ -202,6 +210,7 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/jail/script_worker.ts",
     may: ["src/runtime/", "src/jail/messages.ts", "src/jail/script_messages.ts", "src/jail/script_runner.ts"],
   },
+  { from: "src/jail/broker_messages.ts", may: [], mayType: ["src/clients/*_connection.ts"] },
   {
     from: "src/jail/broker_worker.ts",
     may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],

@@ -34,8 +34,15 @@ export async function runDaemon(daemon: ValidDaemon, job: Job): Promise<JobEnd> 
     : await runJailedWithKafka({ job, connection, permissionsWith });
 }
 
+/** What may be reached beside the agent's own rights. */
+export function workersBeside(
+  daemon: ValidDaemon,
+): { script: ScriptSetup | null; namesMoreBrokers: boolean } {
+  return { script: scriptOf(daemon), namesMoreBrokers: kafkaOf(daemon) !== null };
+}
+
 /** What may be run, by a worker of its own; null in most modes. */
-export function scriptOf(daemon: ValidDaemon): ScriptSetup | null {
+function scriptOf(daemon: ValidDaemon): ScriptSetup | null {
   return daemon.kind === "edge" && daemon.config.sink.kind === "script" ? daemon.config.sink : null;
 }
 

@@ -4,6 +4,7 @@ import { runEdge } from "../edge.ts";
 import type { EdgeConfig } from "../edge/edge_config.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { type LogConfig, startLog } from "../runtime/log.ts";
+import { type DaemonEvents, refusalsToldOnce } from "./daemon_events.ts";
 
 export interface EdgeJob {
   kind: "edge";
@@ -13,24 +14,18 @@ export interface EdgeJob {
   warnings: string[];
 }
 
-export interface EdgeOutside {
-  /** Called right before the database is opened, which may block for long. */
-  onOpening: () => void;
-  /** A Kafka broker that the agent has no right to reach. */
-  onBrokerRefused: (address: string) => void;
-  /** Leads to the worker that runs the script; null in other modes. */
-  script: MessagePort | null;
-}
-
+/** `script` leads to the worker that runs the script; null in other modes. */
 export async function runEdgeConnector(
   job: EdgeJob,
   stop: AbortSignal,
-  { onOpening, onBrokerRefused, script }: EdgeOutside,
+  events: DaemonEvents,
+  script: MessagePort | null,
 ): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
-  onOpening();
+  events.onOpening();
+  const onBrokerRefused = refusalsToldOnce(log, events);
   await runEdge(job.config, { clock: systemClock, random: Math.random, log, script, onBrokerRefused }, stop);
   return 0;
 }

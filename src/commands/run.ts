@@ -26,7 +26,7 @@ import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
-import { daemonJob, daemonPermissions, runDaemon, scriptOf } from "./daemon.ts";
+import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
 import { proxiesInUse, showPermissions } from "./permissions.ts";
 import { systemdDropIn } from "./systemd_drop_in.ts";
@@ -85,7 +85,7 @@ async function runCommand(
       if (daemon.kind === "invalid") return refuse(daemon.problems);
       const permissions = daemonPermissions(daemon);
       if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
-      else showPermissions(permissions, scriptOf(daemon), values.json ?? false);
+      else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
@@ -152,7 +152,6 @@ async function mapInput(values: FlagValues): Promise<number> {
   return await runInJail(job, NO_PERMISSIONS);
 }
 
-/** What a worker of its own may run; null where nothing is run. */
 function secretInFlag(flag: string): string {
   return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }

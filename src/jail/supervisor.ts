@@ -80,19 +80,23 @@ export function startAgent(job: Job, permissions: Permissions, options: AgentOpt
   const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
   const { promise: ended, resolve } = Promise.withResolvers<JobEnd>();
   const watch = watchForSilence(silence.agentMs, (seconds) => {
-    end({
+    void end({
       exitCode: 1,
       message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
     });
   });
-  const end = (result: JobEnd) => {
+  let isOver = false;
+  const end = async (result: JobEnd) => {
+    if (isOver) return;
+    isOver = true;
     watch.stop();
     worker.terminate();
-    void (guard?.stop() ?? Promise.resolve()).then(() => resolve(result));
+    await guard?.stop();
+    resolve(result);
   };
   const guard = script === null
     ? null
-    : new ScriptGuard(script, silence.scriptMs, (message) => end({ exitCode: 1, message }));
+    : new ScriptGuard(script, silence.scriptMs, (message) => void end({ exitCode: 1, message }));
   const start = async () => {
     await guard?.loaded;
     revokeAllBut(keptRights);
@@ -101,7 +105,7 @@ export function startAgent(job: Job, permissions: Permissions, options: AgentOpt
   };
   worker.addEventListener("error", (event) => {
     event.preventDefault();
-    end({ exitCode: 1, message: `the agent failed: ${event.message}` });
+    void end({ exitCode: 1, message: `the agent failed: ${event.message}` });
   });
   worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
     switch (data.type) {
@@ -114,12 +118,12 @@ export function startAgent(job: Job, permissions: Permissions, options: AgentOpt
       case "broker_refused":
         return onBrokerRefused?.();
       case "finished":
-        return end({ exitCode: data.exitCode, message: null });
+        return void end({ exitCode: data.exitCode, message: null });
       case "failed":
-        return end({ exitCode: data.exitCode, message: data.message });
+        return void end({ exitCode: data.exitCode, message: data.message });
     }
   });
-  return { ended, stop: () => send({ type: "stop" }), end };
+  return { ended, stop: () => send({ type: "stop" }), end: (result) => void end(result) };
 }
 
 /** What the main thread gave up it can never regain, and neither can anything that takes it over. */
