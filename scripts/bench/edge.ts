@@ -127,9 +127,8 @@ export async function edgeMqtt(stage: Stage): Promise<void> {
 
 /** The same agent on a disk whose every fsync takes longer than dozens of deliveries; watched in the same way on both. */
 export async function edgeSlowDisk(stage: Stage): Promise<void> {
-  const watched = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"];
-  const usual = [...watched, "-e", "trace=fsync,fdatasync"];
-  const slow = [...watched, "-e", `inject=fsync,fdatasync:delay_enter=${SLOW_SYNC_MS * 1_000}`];
+  const usual = "strace -D -f --seccomp-bpf -qq -o /dev/null -e trace=fsync,fdatasync".split(" ");
+  const slow = [...usual, "-e", `inject=fsync,fdatasync:delay_enter=${SLOW_SYNC_MS * 1_000}`];
   if (!await canRun([...slow, "true"])) {
     return stage.note("edge_slow_disk: skipped, nothing here slows a disk (strace)");
   }
