@@ -52,24 +52,22 @@ interface Intake {
   readiness: () => Readiness;
 }
 
-/** Each client library is loaded only where its broker is configured: they cost memory and start time. */
-interface SourceClasses {
-  Mqtt: typeof MqttSource | null;
-  Kafka: typeof KafkaSource | null;
+/** Null where there is no such broker: its client is not even evaluated then. */
+interface BrokerSources {
+  mqtt: typeof MqttSource | null;
+  kafka: typeof KafkaSource | null;
 }
-
-type Delivery = DeliveryConfig & { apiHost: string };
 
 export async function openConsumers(
   config: ConsumersConfig,
-  delivery: Delivery,
+  delivery: DeliveryConfig & { apiHost: string },
   deps: ConsumersDeps,
 ): Promise<Consumers> {
-  const classes: SourceClasses = {
-    Mqtt: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
-    Kafka: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
+  const sources = {
+    mqtt: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
+    kafka: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
   };
-  return new Consumers(config, delivery, deps, classes);
+  return new Consumers(config, sources, delivery, deps);
 }
 
 export class Consumers implements AsyncDisposable {
@@ -84,7 +82,12 @@ export class Consumers implements AsyncDisposable {
   #isReading = true;
   #isStopping = false;
 
-  constructor(config: ConsumersConfig, delivery: Delivery, deps: ConsumersDeps, classes: SourceClasses) {
+  constructor(
+    config: ConsumersConfig,
+    sources: BrokerSources,
+    delivery: DeliveryConfig & { apiHost: string },
+    deps: ConsumersDeps,
+  ) {
     const { queue, ilert, clock } = deps;
     this.#deps = deps;
     this.#pings = new HeartbeatPings(ilert, deps);
@@ -96,8 +99,8 @@ export class Consumers implements AsyncDisposable {
     this.#direct = this.#stack.use(new DirectQueue(queue.messages, clock));
     this.#directLoop = new DeliveryLoop(this.#direct, ilert, delivery, deps);
     this.#intakes = [
-      ...this.#mqtt(config, mappings.mqtt, classes.Mqtt),
-      ...this.#kafka(config, mappings.kafka, classes.Kafka),
+      ...this.#mqtt(config, sources, mappings.mqtt),
+      ...this.#kafka(config, sources, mappings.kafka),
     ];
   }
 
@@ -146,7 +149,7 @@ export class Consumers implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  #openPolicies({ policy }: ConsumersConfig, { apiHost, retriesMax }: Delivery) {
+  #openPolicies({ policy }: ConsumersConfig, { apiHost, retriesMax }: DeliveryConfig & { apiHost: string }) {
     // Without a policy topic no message is mapped to an update.
     const config = { apiHost, apiKey: policy?.apiKey ?? "", connections: POLICY_CONNECTIONS };
     const api = this.#stack.use(new PolicyApi(config, this.#deps.clock));
@@ -155,8 +158,8 @@ export class Consumers implements AsyncDisposable {
 
   #mqtt(
     { mqtt, mapping }: ConsumersConfig,
+    { mqtt: Source }: BrokerSources,
     messages: MessageMapping,
-    Source: SourceClasses["Mqtt"],
   ): Intake[] {
     if (mqtt === null || Source === null) return [];
     const { queue: { values }, log } = this.#deps;
@@ -169,8 +172,8 @@ export class Consumers implements AsyncDisposable {
 
   #kafka(
     { kafka, mapping }: ConsumersConfig,
+    { kafka: Source }: BrokerSources,
     messages: MessageMapping,
-    Source: SourceClasses["Kafka"],
   ): Intake[] {
     if (kafka === null || Source === null) return [];
     const { router, counts } = this.#router(messages, false);

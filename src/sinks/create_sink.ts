@@ -23,7 +23,7 @@ export interface SinkDeps {
   log: Log;
 }
 
-/** The client libraries of brokers are loaded only where they are used: they cost memory and start time. */
+/** The client of a broker is evaluated only where it is used. */
 export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Sink> {
   switch (config.kind) {
     case "http":
@@ -33,10 +33,8 @@ export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Si
     case "script":
       if (deps.script === null) throw new Error("Cannot run a script: nothing leads to its worker");
       return new ScriptSink(deps.script, deps.clock, deps.log);
-    case "kafka": {
-      const { KafkaSink } = await import("./kafka.ts");
-      return new KafkaSink(config, deps);
-    }
+    case "kafka":
+      return new (await import("./kafka.ts")).KafkaSink(config, deps);
     case "mqtt": {
       const { MqttSink } = await import("./mqtt.ts");
       return new MqttSink(config, `${config.connection.clientId ?? deps.agentId()}-edge`, deps);

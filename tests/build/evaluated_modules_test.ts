@@ -5,12 +5,35 @@
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { bundle } from "../../scripts/build/bundle.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { AgentProcess, freePort, runAgent } from "../support/agent_process.ts";
 import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MARK = "evaluated ";
+const NOBODY = "http://127.0.0.1:1";
+const CLIENTS = ["mqtt", "kafkajs", "yaml"];
+const EDGE_KEY = { ILERT_EDGE_CONNECTOR_KEY: "il1edge123" };
+const DAEMONS: { mode: string; flags: string[]; env?: Record<string, string>; used: string[] }[] = [
+  { mode: "relay", flags: [], used: [] },
+  { mode: "mqtt", flags: ["--mqtt_host", "127.0.0.1:1", "-e", "events"], used: ["mqtt"] },
+  { mode: "kafka", flags: ["--kafka_brokers", "127.0.0.1:1", "-e", "events"], used: ["kafkajs"] },
+  { mode: "edge-stdout", flags: ["--edge_mode", "stdout"], env: EDGE_KEY, used: [] },
+  {
+    mode: "edge-mqtt",
+    flags: ["--edge_mode", "mqtt", "--mqtt_host", "127.0.0.1:1", "--edge_topic", "alerts"],
+    env: EDGE_KEY,
+    used: ["mqtt"],
+  },
+];
+
+Deno.test("the bundle evaluates of Node's modules at its start only what every mode uses", async () => {
+  const text = await Deno.readTextFile(`${ROOT}dist/ilagent.js`);
+  const imported = [...text.matchAll(/\bimport\b[^"'()]*["'](node:[\w/]+)["']/g)].map(([, name]) => name!);
+  assert.deepEqual([...new Set(imported)].sort(), ["node:path", "node:sqlite", "node:util"]);
+});
 
 Deno.test("ilagent evaluates in each mode only what that mode uses", async (test) => {
   using folder = new TempFolder();
@@ -35,28 +58,27 @@ Deno.test("ilagent evaluates in each mode only what that mode uses", async (test
     assert.ok(!stderr.includes(`${MARK}src/queue/sqlite_queue.ts`));
   });
 
-  await test.step("relay without brokers: no client of a broker", async () => {
-    const args = ["daemon", "-p", String(await freePort()), "-f", folder.file("ilagent.db3")];
-    await using agent = AgentProcess.start({ command, args });
-    await agent.ready();
-    await agent.stop();
-    const packages = packagesIn(agent.stderrLines.join("\n"));
-    for (const used of ["prom-client", "@logtape/logtape"]) assert.ok(packages.includes(used), used);
-    for (const unused of ["mqtt", "mqtt-packet", "kafkajs", "yaml"]) {
-      assert.ok(!packages.includes(unused), `${unused} among ${packages}`);
-    }
-  });
+  for (const { mode, flags, env = {}, used } of DAEMONS) {
+    await test.step(`daemon ${mode}: ${used.join(", ") || "none"} of ${CLIENTS.join(", ")}`, async () => {
+      const args = ["daemon", "-p", String(await freePort()), "-f", folder.file(`${mode}.db3`), ...flags];
+      await using agent = AgentProcess.start({ command, args, env: { ILERT_API_HOST: NOBODY, ...env } });
+      await agent.ready();
+      await until(
+        () => used.every((name) => packagesIn(said(agent)).includes(name)),
+        `${used} are evaluated`,
+      );
+      await agent.stop();
+      const packages = packagesIn(said(agent));
+      assert.ok(packages.includes("@logtape/logtape"));
+      assert.deepEqual(CLIENTS.filter((name) => packages.includes(name)), used);
+    });
+  }
 });
 
 /** The agent from a bundle that is not minified, whose modules each print a line on stderr when they are evaluated. */
 async function telltale(folder: TempFolder): Promise<string[]> {
   const path = folder.file("telltale.js");
-  const bundle = new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--output", path, "main.ts"],
-    cwd: ROOT,
-  });
-  const { success, stderr } = await bundle.output();
-  assert.ok(success, new TextDecoder().decode(stderr));
+  await bundle("main.ts", path, ROOT, { minify: false });
   const text = (await Deno.readTextFile(path)).replace(
     /^ {2}"([^"\n]+)"\([^()\n]*\) \{$/gm,
     (start, module: string) =>
@@ -64,6 +86,10 @@ async function telltale(folder: TempFolder): Promise<string[]> {
   );
   await Deno.writeTextFile(path, text);
   return [Deno.execPath(), "run", "--quiet", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, path];
+}
+
+function said(agent: AgentProcess): string {
+  return agent.stderrLines.join("\n");
 }
 
 /** By the folders in which Deno keeps packages: `…/<registry>/[@scope/]<name>/<version>/`. */

@@ -186,12 +186,12 @@ Deno.test("MqttSource takes a repeated packet id with another payload for a new 
   await agent.ready();
   await broker.send(publishOf(5, 7, "x"));
   await agent.took(1);
-  await broker.send(publishOf(5, 7, "y", QOS_1 | DUP));
-  await broker.send(publishOf(5, 7, "y", QOS_1 | DUP));
+  await broker.send(publishOf(5, 7, "xy", QOS_1 | DUP));
+  await broker.send(publishOf(5, 7, "xy", QOS_1 | DUP));
   await agent.took(2);
   agent.receiver.release();
   await until(() => broker.of(PUBACK).length === 1, "the id is acknowledged");
-  assert.deepEqual(agent.receiver.texts, ["x", "y"]);
+  assert.deepEqual(agent.receiver.texts, ["x", "xy"]);
 });
 
 for (const [session, texts] of [["kept", ["x"]], ["forgotten", ["x", "x"]]] as const) {
@@ -231,7 +231,7 @@ Deno.test("MqttSource at MQTT 3.1.1 bounds what it takes by not reading, answers
 /** Flags of a PUBLISH. */
 const DUP = 0x08, QOS_1 = 0x02, QOS_2 = 0x04;
 
-/** PUBLISH to "alerts", of one character. */
+/** PUBLISH to "alerts". */
 function publishOf(version: 4 | 5, id: number, text: string, flags = QOS_1): number[] {
   const rest = [...new TextEncoder().encode("alerts"), id >> 8, id & 0xff, ...(version === 5 ? [0] : [])];
   const bytes = [0, 6, ...rest, ...new TextEncoder().encode(text)];
