@@ -23,14 +23,19 @@ const FINDERS: Readonly<Record<Service | GoTool, () => unknown>> = {
   nfpm: () => findGoTool("nfpm"),
 };
 
-/** `leavesTimers` where what a client library has begun when its broker fell silent ends later by itself. */
+export interface BrokerTestOptions {
+  needs: readonly Service[];
+  /** False where a client library is left in the midst of something, and gives up by itself a little later. */
+  sanitizeOps?: boolean;
+}
+
 export function brokerTest(
   name: string,
-  { needs, leavesTimers = false }: { needs: readonly Service[]; leavesTimers?: boolean },
+  { needs, sanitizeOps = true }: BrokerTestOptions,
   run: (test: Deno.TestContext) => Promise<void>,
 ): void {
   const missing = needs.filter((service) => FINDERS[service]() === null);
-  register(name, outlookOf(missing, areRequired()), run, !leavesTimers);
+  register(name, outlookOf(missing, areRequired()), run, sanitizeOps);
 }
 
 /** What only Linux has, or only root may, is skipped elsewhere, required or not. */
@@ -78,7 +83,7 @@ function register(
 ): void {
   switch (outlook.kind) {
     case "run":
-      return Deno.test({ name, sanitizeOps, fn: run });
+      return Deno.test({ name, fn: run, sanitizeOps });
     case "skip":
       return Deno.test({ name: `${name} [skipped: ${outlook.reason}]`, ignore: true, fn: run });
     case "fail":
