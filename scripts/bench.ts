@@ -8,6 +8,7 @@ import { BUILT } from "../tests/support/agent_process.ts";
 import { parseArguments, USAGE } from "./bench/arguments.ts";
 import { blocked } from "./bench/blocked.ts";
 import { drain } from "./bench/drain.ts";
+import { edge } from "./bench/edge.ts";
 import { type Figure, lineOf } from "./bench/figures.ts";
 import { idle } from "./bench/idle.ts";
 import { intake } from "./bench/intake.ts";
@@ -37,6 +38,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   idle: { run: idle, sharing: "the one process that is measured" },
   jail: { run: jail, sharing: ALL_THREE },
   observability: { run: observability, sharing: ALL_THREE },
+  edge: { run: edge, sharing: "emulated ilert with its webhook, agent and, where there is one, broker" },
   million: { run: million, sharing: "agent and emulated API", onlyNamed: true },
 };
 /** Of one bench at `--scale 1 --seconds 5`; larger values stretch it. */

@@ -10,6 +10,7 @@ import { tryApi } from "./faults/api.ts";
 import { tryClock } from "./faults/clock.ts";
 import { tryDescriptors } from "./faults/descriptors.ts";
 import { tryDisk } from "./faults/disk.ts";
+import { tryEdge } from "./faults/edge.ts";
 import { Findings, lineOf } from "./faults/findings.ts";
 import { tryFuzz } from "./faults/fuzz.ts";
 import { tryKill } from "./faults/kill.ts";
@@ -23,6 +24,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   clock: tryClock,
   descriptors: tryDescriptors,
   fuzz: tryFuzz,
+  edge: tryEdge,
 };
 const USAGE = `deno task faults [${Object.keys(SCENARIOS).join("|")} …] ` +
   `[--cycles N] [--seed S] [--json] [--agent "CMD"]`;
