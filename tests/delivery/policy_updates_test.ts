@@ -208,6 +208,27 @@ Deno.test("PolicyUpdates.run() rejects when its signal is aborted, wherever it i
   assert.deepEqual([attempts.length, clock.timers], [5, 0]);
 });
 
+Deno.test("PolicyUpdates.run() keeps order and slots when some that wait are taken back", async () => {
+  const stop = new AbortController();
+  const gates = Array.from({ length: 4 }, () => Promise.withResolvers<Outcome>());
+  const { updates, clock, attempts } = setting((email) => gates[Number(email)]?.promise ?? DELIVERED);
+  const ends = gates.map((_, index) => watch(updates.run(update(`k${index}`, `${index}`), NEVER)));
+  const behind = watch(updates.run(update("k0", "behind"), stop.signal));
+  const last = watch(updates.run(update("k0", "last"), NEVER));
+  const noSlot = watch(updates.run(update("a", "no slot"), stop.signal));
+  const patient = watch(updates.run(update("b", "patient"), NEVER));
+  await clock.advance(0);
+  stop.abort(new Error("over"));
+  gates[1]?.resolve(DELIVERED);
+  await clock.advance(0);
+  assert.deepEqual([behind.end, noSlot.end].map((end) => (end as Error).message), ["over", "over"]);
+  assert.deepEqual([patient.end, last.end], [{ kind: "applied" }, null]);
+  for (const { resolve } of gates) resolve(DELIVERED);
+  await clock.advance(0);
+  assert.deepEqual([last, ...ends].map(({ end }) => (end as PolicyEnd).kind), Array(5).fill("applied"));
+  assert.deepEqual(attempts, ["0", "1", "2", "3", "patient", "last"]);
+});
+
 Deno.test("PolicyUpdates.run() takes an attempt that throws for one to be repeated", async () => {
   const { updates, clock } = setting((_, attempt) =>
     attempt === 1 ? Promise.reject(new Error("bug")) : DELIVERED

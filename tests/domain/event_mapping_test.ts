@@ -54,7 +54,7 @@ Deno.test("mapMessage() gives the path of the broker's kind, with the key percen
 });
 
 Deno.test("mapMessage() puts --event_key in place of any key of the message", () => {
-  const message = mapped({ apiKey: "own" }, { integrationKey: "il1api-flag" });
+  const message = mapped({ apiKey: "own", integrationKey: "own" }, { integrationKey: "il1api-flag" });
   assert.equal(eventOf(message).integrationKey, "il1api-flag");
   assert.equal(message.kind === "event" && message.apiPath, "/v1/events/mqtt/il1api-flag");
   assert.equal(

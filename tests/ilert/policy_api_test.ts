@@ -160,6 +160,14 @@ Deno.test("PolicyApi.apply() classifies every status as the contract says, at ea
   }
 });
 
+Deno.test("PolicyApi.apply() follows no redirect, which would take the API key along", async () => {
+  await using s = await setting();
+  await using elsewhere = await IlertEmulator.start();
+  s.ilert.inject({ kind: "redirect", location: `${elsewhere.url}/api/users/search-email` });
+  assert.equal((await s.api.apply(UPDATE, NEVER)).kind, "rejected");
+  assert.equal(elsewhere.requests.length, 0);
+});
+
 Deno.test("PolicyApi.apply() passes a Retry-After on", async () => {
   await using s = await setting();
   s.ilert.inject({ kind: "status", status: 429, headers: { "retry-after": "7" } });
