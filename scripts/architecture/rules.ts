@@ -170,7 +170,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
   "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts"],
-  "mqtt": ["src/clients/mqtt.ts", "tests/support/mqtt_peer.ts"],
+  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts"],
   "prom-client": ["src/clients/prometheus.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],

@@ -4,7 +4,7 @@ import type { Connection } from "../clients/mqtt/connection.ts";
 import { Link, type LinkDeps } from "../clients/mqtt/link.ts";
 import type { PublishAnswer } from "../clients/mqtt/reasons.ts";
 import type { MqttConnection } from "../clients/mqtt_connection.ts";
-import type { EdgeItem } from "../domain/edge_item.ts";
+import { type EdgeItem, factsOf } from "../domain/edge_item.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Sink, SinkOutcome } from "./sink.ts";
 
@@ -74,14 +74,15 @@ export class MqttSink implements Sink {
     patience: Patience,
   ): Promise<SinkOutcome[]> {
     const outcomes: Promise<SinkOutcome>[] = [];
-    const lastOfAlert = new Map<unknown, Promise<SinkOutcome>>();
+    const lastOfAlert = new Map<string, Promise<SinkOutcome>>();
     for (const item of items) {
-      const before = lastOfAlert.get(item.payload.id);
+      const { alertId } = factsOf(item);
+      const before = lastOfAlert.get(alertId);
       if (before !== undefined && (await before).kind === "retry") break;
       await outcomes[outcomes.length - connection.publishesMax];
       const outcome = this.#publish(item, connection, patience);
       outcomes.push(outcome);
-      if (this.#qos > 0 && item.payload.id !== undefined) lastOfAlert.set(item.payload.id, outcome);
+      if (this.#qos > 0 && alertId !== "") lastOfAlert.set(alertId, outcome);
     }
     const settled: SinkOutcome[] = [];
     for (const outcome of outcomes) {
@@ -155,7 +156,7 @@ class Patience implements Disposable {
 
   get reason(): string {
     return this.#end === "aborted"
-      ? "broken off before the broker's acknowledgement"
+      ? "the agent is shutting down"
       : `no acknowledgement from the broker within ${ANSWER_TIMEOUT_MS / 1000} s`;
   }
 

@@ -9,7 +9,8 @@
  * receiver, or was settled meanwhile, waits for that copy instead of being received twice.
  */
 
-import { type Connection, type IncomingMessage, RECEIVE_MAX } from "../clients/mqtt/connection.ts";
+import { RECEIVE_MAX } from "../clients/mqtt/connect_wish.ts";
+import type { Connection, IncomingMessage } from "../clients/mqtt/connection.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
@@ -20,13 +21,15 @@ interface Held {
   readonly packetId: number;
   readonly qos: 0 | 1 | 2;
   readonly topic: string;
-  /** Null when let go. */
+  /** Null once acknowledged. */
   payload: Uint8Array | null;
   state: "received" | "settled" | "acknowledged";
+  /** Counts against the bounds: with the receiver, or held back by those before it. */
+  isCounted: boolean;
 }
 
 /**
- * Received and not let go, whatever the QoS; beyond it reading stops. Above what a broker of MQTT 5 may send at once,
+ * Received and neither settled nor acknowledged, whatever the QoS; beyond it reading stops. Above what a broker of MQTT 5 may send at once,
  * so that its answers to our pings are read while the receiver stands still.
  */
 export const HELD_MAX = 2 * RECEIVE_MAX;
@@ -67,9 +70,7 @@ export class MqttInbox implements Disposable {
 
   opened(connection: Connection): void {
     this.#connection = connection;
-    this.#order = new Set();
-    // Without the session the broker gives packet ids anew.
-    if (!connection.sessionPresent) this.#forgetSession();
+    this.#beginOrder(connection.sessionPresent);
     if (this.#isPaused) connection.pause();
   }
 
@@ -80,7 +81,7 @@ export class MqttInbox implements Disposable {
   received(message: IncomingMessage): void {
     if (this.#isClosed) return;
     const { packetId, qos, topic, payload } = message;
-    const held: Held = { packetId, qos, topic, payload, state: "received" };
+    const held: Held = { packetId, qos, topic, payload, state: "received", isCounted: true };
     if (qos > 0) {
       const known = this.#session.get(packetId);
       if (known !== undefined && isRepeated(message, known)) return this.#takeUp(known);
@@ -122,16 +123,26 @@ export class MqttInbox implements Disposable {
     this.#nextTurn.request();
   }
 
-  #forgetSession(): void {
-    const session = this.#session;
+  /**
+   * Kept of the session is what the broker may repeat: what was not acknowledged on the connection before, and what of
+   * QoS 2 it has not released. A settled message that was not even repeated there has gone to another client.
+   */
+  #beginOrder(isSessionPresent: boolean): void {
+    const before = this.#order, session = this.#session;
+    this.#order = new Set();
+    // Without the session the broker gives packet ids anew.
     this.#session = new Map();
-    for (const held of session.values()) this.#orphan(held);
+    for (const [packetId, held] of session) {
+      if (held.state === "settled") this.#uncount(held);
+      const mayBeRepeated = held.state !== "settled" || before.has(held);
+      if (isSessionPresent && mayBeRepeated) this.#session.set(packetId, held);
+    }
   }
 
-  /** What the receiver still has is let go when it is settled. */
+  /** Its packet id has been given anew; what the receiver still has of it settles without an acknowledgement. */
   #orphan(held: Held): void {
     this.#order.delete(held);
-    if (held.state !== "received") this.#letGo(held);
+    if (held.state === "settled") this.#uncount(held);
   }
 
   async #receive(held: Held, payload: Uint8Array): Promise<void> {
@@ -140,8 +151,8 @@ export class MqttInbox implements Disposable {
     if (this.#inFlight === 0) this.#idle?.();
     if (!isSettled) return;
     held.state = "settled";
-    if (this.#session.get(held.packetId) === held) this.#nextTurn.request();
-    else this.#letGo(held);
+    if (this.#order.has(held)) this.#nextTurn.request();
+    else this.#uncount(held);
   }
 
   async #isSettled(topic: string, payload: Uint8Array): Promise<boolean> {
@@ -174,15 +185,16 @@ export class MqttInbox implements Disposable {
       this.#order.delete(held);
       held.state = "acknowledged";
       if (held.qos === 1) this.#session.delete(held.packetId);
-      this.#letGo(held);
+      this.#uncount(held);
+      held.payload = null;
     }
   }
 
-  #letGo(held: Held): void {
-    if (held.payload === null) return;
+  #uncount(held: Held): void {
+    if (!held.isCounted) return;
+    held.isCounted = false;
     this.#held--;
-    this.#heldBytes -= held.payload.length;
-    held.payload = null;
+    this.#heldBytes -= held.payload?.length ?? 0;
     this.#pauseOrResume();
   }
 

@@ -11,26 +11,11 @@
  * mqtt.js to what this relies on: tests/clients/mqtt/connection_test.ts.
  */
 
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient, type Packet } from "mqtt";
+import mqtt, { type IPublishPacket, type MqttClient, type Packet } from "mqtt";
 import type { Clock } from "../../runtime/clock.ts";
-import type { TlsMaterial } from "../tls_material.ts";
+import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
 import { causeOf } from "./failure.ts";
 import { type Grant, granted, type PublishAnswer, publishAnswerOf, reasonText } from "./reasons.ts";
-
-export type ProtocolVersion = 4 | 5;
-export type Qos = 0 | 1 | 2;
-
-export interface ConnectWish {
-  url: string;
-  clientId: string;
-  username: string | null;
-  password: string | null;
-  tls: TlsMaterial | null;
-  /** 4 is MQTT 3.1.1. */
-  version: ProtocolVersion;
-  /** "persistent": the broker keeps subscriptions and messages while we are away. */
-  session: "persistent" | "clean";
-}
 
 export interface IncomingMessage {
   readonly topic: string;
@@ -63,23 +48,10 @@ export type Closing =
   | { kind: "taken_over" }
   | { kind: "lost"; reason: string; isByBroker: boolean };
 
-/** Dead brokers are found after one and a half times as much. */
-export const KEEP_ALIVE_SECONDS = 5;
-
-/**
- * Unacknowledged messages of QoS 1 and 2 that the broker may have under way to us (MQTT 5; brokers of 3.1.1 have a
- * setting for it).
- */
-export const RECEIVE_MAX = 1_000;
-
-/** The longest that MQTT 5 knows: never. As with MQTT 3.1.1, whose sessions have no end. */
-const SESSION_EXPIRY_SECONDS = 0xffff_ffff;
-const CONNECT_TIMEOUT_MS = 10_000;
 /** For a broker that does not close after a DISCONNECT. */
 const DISCONNECT_TIMEOUT_MS = 1_000;
-
-/** Which `URL` leaves out. */
-const DEFAULT_PORTS: Readonly<Record<string, number>> = { "ws:": 80, "wss:": 443, "mqtts:": 8883 };
+/** Without an acknowledgement while others are due. */
+const NUDGE_MS = 2;
 
 /** First bytes of packets without properties, the same in both versions; the remaining length follows. */
 const PUBACK = 0x40, PUBREC = 0x50, DISCONNECT = 0xe0;
@@ -106,6 +78,8 @@ export class Connection {
   #isLeaving = false;
   #isPaused = false;
   #goOn: (() => void) | null = null;
+  #isNudging = false;
+  #cancelNudge = () => {};
 
   private constructor(wish: ConnectWish, intake: Intake | null, clock: Clock) {
     this.version = wish.version;
@@ -218,6 +192,7 @@ export class Connection {
       this.#client.publish(topic, body, { qos }, (error) => {
         this.#unanswered.delete(resolve);
         resolve(publishAnswerOf(error));
+        if (qos > 0) this.#nudge();
       });
     });
   }
@@ -292,6 +267,21 @@ export class Connection {
     this.#intake?.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
   }
 
+  /**
+   * A broker that does not set TCP_NODELAY (Mosquitto, by default) sends the first acknowledgement of a burst and keeps
+   * the others until its TCP has heard from ours, which has nothing to say and so waits 40 ms. A ping says it.
+   */
+  #nudge(): void {
+    const left = this.#unanswered.size;
+    if (this.#isNudging || left === 0) return;
+    this.#isNudging = true;
+    this.#cancelNudge = this.#clock.after(NUDGE_MS, () => {
+      this.#isNudging = false;
+      if (this.#unanswered.size < left) this.#nudge();
+      else if (left > 0) this.#client.sendPing();
+    });
+  }
+
   #failed(error: unknown): void {
     this.#cause ??= causeOf(error);
   }
@@ -304,6 +294,7 @@ export class Connection {
         ? { kind: "taken_over" }
         : { kind: "lost", reason, isByBroker: this.#cause === null && !this.#isLeaving },
     );
+    this.#cancelNudge();
     for (const resolve of this.#unanswered) resolve({ kind: "lost" });
     this.#unanswered.clear();
   }
@@ -344,40 +335,4 @@ interface Limits {
   maximumPacketSize?: number;
   maximumQoS?: number;
   sharedSubscriptionAvailable?: boolean;
-}
-
-function optionsOf(
-  { url, clientId, username, password, tls, version, session }: ConnectWish,
-): IClientOptions {
-  const { protocol, hostname, port, pathname } = new URL(url);
-  return {
-    protocol: protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss",
-    host: hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: port === "" ? DEFAULT_PORTS[protocol] ?? 1883 : Number(port),
-    ...(protocol.startsWith("ws") ? { path: pathname } : {}),
-    clientId,
-    ...(username === null ? {} : { username }),
-    ...(password === null ? {} : { password }),
-    ...(tls?.ca == null ? {} : { ca: tls.ca }),
-    ...(tls?.cert == null ? {} : { cert: tls.cert }),
-    ...(tls?.key == null ? {} : { key: tls.key }),
-    protocolVersion: version,
-    clean: session === "clean",
-    ...(version === 5 ? { properties: propertiesOf(session) } : {}),
-    keepalive: KEEP_ALIVE_SECONDS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    manualConnect: true,
-    // When to connect again, and with what, is decided above.
-    reconnectPeriod: 0,
-    resubscribe: false,
-    queueQoSZero: false,
-    // Its debug lines cost time for each packet.
-    log: () => {},
-  };
-}
-
-function propertiesOf(session: ConnectWish["session"]) {
-  return session === "clean"
-    ? {}
-    : { sessionExpiryInterval: SESSION_EXPIRY_SECONDS, receiveMaximum: RECEIVE_MAX };
 }

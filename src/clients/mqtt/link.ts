@@ -12,14 +12,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/log.ts";
 import type { MqttConnection } from "../mqtt_connection.ts";
 import type { TlsMaterial } from "../tls_material.ts";
-import {
-  type Closing,
-  Connection,
-  type ConnectWish,
-  type IncomingMessage,
-  type Intake,
-  type ProtocolVersion,
-} from "./connection.ts";
+import { type Closing, Connection, type IncomingMessage, type Intake } from "./connection.ts";
+import type { ConnectWish, ProtocolVersion } from "./connect_wish.ts";
 import { type LossCause, ReconnectSchedule } from "./reconnect.ts";
 import { TlsWatch } from "./tls_watch.ts";
 
