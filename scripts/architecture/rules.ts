@@ -179,11 +179,11 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Built-in module → where the program may use it. Scripts and tests may use any. */
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["src/clients/kafka/"],
-  "node:crypto": ["src/runtime/tls_files.ts"],
+  "node:crypto": ["src/clients/tls_material.ts"],
   "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
   "node:sqlite": ["src/queue/"],
-  "node:tls": ["src/clients/kafka/sockets.ts"],
+  "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
   "node:zlib": ["src/clients/kafka/decompression.ts"],
 };

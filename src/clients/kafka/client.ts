@@ -9,9 +9,10 @@ import {
   logLevel,
   type SASLOptions,
 } from "kafkajs";
+import type { ConnectionOptions } from "node:tls";
 import type { Log } from "../../runtime/log.ts";
-import { readTlsFiles, type TlsMaterial } from "../../runtime/tls_files.ts";
 import type { KafkaConnection } from "../kafka_connection.ts";
+import { readTlsMaterial, type TlsMaterial } from "../tls_material.ts";
 import { DECOMPRESSORS } from "./decompression.ts";
 import { addressOf, type Destination, KafkaSockets } from "./sockets.ts";
 
@@ -62,7 +63,7 @@ export class KafkaClient implements Disposable {
     this.kafka = new Kafka({
       clientId: "ilagent",
       brokers: connection.brokers.map((address) => withoutColons(address, aliases)),
-      ...(tls === null ? {} : { ssl: tls }),
+      ...(tls === null ? {} : { ssl: given(tls) }),
       ...(connection.sasl === null ? {} : { sasl: { ...connection.sasl } as SASLOptions }),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       authenticationTimeout: REQUEST_TIMEOUT_MS,
@@ -75,10 +76,12 @@ export class KafkaClient implements Disposable {
     });
   }
 
-  /** Connects to nothing yet. Rejects, with one clause, where a TLS file cannot be used. */
+  /** Reads the TLS files, and connects to nothing yet. Rejects, with one clause, where one of them cannot be used. */
   static async open(connection: KafkaConnection, deps: KafkaClientDeps): Promise<KafkaClient> {
-    const tls = connection.tls === null ? null : await readTlsFiles(connection.tls);
-    return new KafkaClient(connection, tls, deps);
+    if (connection.tls === null) return new KafkaClient(connection, null, deps);
+    const reading = await readTlsMaterial(connection.tls, Date.now());
+    if (reading.kind === "invalid") throw new Error(reading.reason);
+    return new KafkaClient(connection, reading.material, deps);
   }
 
   /** `host:port` of each broker, as the cluster tells its clients. */
@@ -157,6 +160,15 @@ async function exists(admin: Admin, topic: string): Promise<boolean> {
     if (protocolErrorOf(error) === "UNKNOWN_TOPIC_OR_PARTITION") return false;
     throw error;
   }
+}
+
+/** Without the nulls, which TLS takes for values. */
+function given({ ca, cert, key }: TlsMaterial): ConnectionOptions {
+  return {
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null ? {} : { cert }),
+    ...(key === null ? {} : { key }),
+  };
 }
 
 /** A client that cannot connect says so many times a second. */

@@ -10,6 +10,8 @@ export interface Destination {
   onConnect: () => void;
 }
 
+const CLOSED = "the client is closed";
+
 export class KafkaSockets implements Disposable {
   readonly #onRefused: (address: string) => void;
   readonly #open = new Set<Socket>();
@@ -22,7 +24,7 @@ export class KafkaSockets implements Disposable {
 
   /** Throws where the connection may not even be tried; everything else is an event of the socket. */
   connect({ host, port, ssl, onConnect }: Destination): Socket {
-    if (this.#isDisposed) throw new Error("the client is closed");
+    if (this.#isDisposed) throw new Error(CLOSED);
     const address = addressOf(host, port);
     if (Deno.permissions.querySync({ name: "net", host: address }).state !== "granted") {
       this.#onRefused(address);
@@ -41,7 +43,8 @@ export class KafkaSockets implements Disposable {
   /** Ends what the client, in the midst of a failing connection, would have waited for. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
-    for (const socket of this.#open) socket.destroy();
+    // Without an error kafkajs would wait on.
+    for (const socket of this.#open) socket.destroy(new Error(CLOSED));
   }
 }
 
