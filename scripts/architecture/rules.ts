@@ -164,13 +164,13 @@ export const ARROWS: readonly Arrow[] = [
 
 /**
  * Third-party package → its importers. Only one of them is part of the program, so that each package can be replaced
- * there; tests meet the brokers through a client of their own.
+ * there; tests meet the brokers through a client of their own, and the benches' baselines are the bare packages.
  */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts"],
-  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts"],
+  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts", "scripts/bench/bare_kafka.ts"],
+  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts", "scripts/bench/bare_mqtt.ts"],
   "prom-client": ["src/clients/prometheus.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
