@@ -6,17 +6,19 @@
 
 import { signalChild } from "../tests/support/watched_process.ts";
 import { Certificates } from "./services/certificates.ts";
+import { installFaketime } from "./services/faketime.ts";
 import { installKafka, startKafka } from "./services/kafka.ts";
 import { startMosquitto } from "./services/mosquitto.ts";
 import { installMosquitto } from "./services/mosquitto_package.ts";
 import { handOver } from "./services/shared_kafka.ts";
 
-const USAGE = `Usage: deno task services install [mosquitto] [kafka]   both, unless one is named
+const USAGE = `Usage: deno task services install [mosquitto] [kafka] [faketime]   all, unless one is named
        deno task services start mosquitto|kafka         until Ctrl-C
        deno task services with kafka COMMAND...         one Kafka for all tests that COMMAND runs`;
 const INSTALLERS: Readonly<Record<string, () => Promise<unknown>>> = {
   mosquitto: installMosquitto,
   kafka: installKafka,
+  faketime: installFaketime,
 };
 const STARTERS: Readonly<Record<string, (stop: Promise<void>) => Promise<void>>> = {
   mosquitto: showMosquitto,

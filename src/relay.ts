@@ -10,7 +10,9 @@ import { type QueueLimits, SqliteQueue } from "./queue/sqlite_queue.ts";
 import { Consumers } from "./relay/consumers.ts";
 import { deliveryStateOf, figuresOf, readinessOf, storageWatch, troublesOf } from "./relay/figures.ts";
 import { routesOf } from "./relay/routes.ts";
+import { aborted } from "./runtime/aborted.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { every } from "./runtime/every.ts";
 import type { Log } from "./runtime/log.ts";
 import { HttpServer, type ServerConfig } from "./server/http_server.ts";
 import type { ConsumersConfig } from "./sources/consumers_config.ts";
@@ -115,23 +117,6 @@ function warnOfMessages(queue: SqliteQueue, log: Log): void {
       "the mapping flags it had, or remove them with 'ilagent queue drop'",
     { count },
   );
-}
-
-function every(intervalMs: number, clock: Clock, callback: () => void): Disposable {
-  let cancel = () => {};
-  const arm = () => {
-    cancel = clock.after(intervalMs, () => {
-      arm();
-      callback();
-    });
-  };
-  arm();
-  return { [Symbol.dispose]: () => cancel() };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 async function withTimeout(work: Promise<void>, timeoutMs: number, clock: Clock): Promise<void> {

@@ -47,6 +47,11 @@ export const ARROWS: readonly Arrow[] = [
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
   { from: "src/ilert/heartbeat_keys.ts", may: [] },
+  {
+    from: "src/queue/*edge*.ts",
+    may: [...CORE, "src/queue/"],
+    mayType: ["src/edge/edge_store.ts"],
+  },
   { from: "src/queue/", may: [...CORE, "src/queue/", "src/clients/"] },
   {
     from: "src/sources/",
@@ -69,6 +74,7 @@ export const ARROWS: readonly Arrow[] = [
     mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
   },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
+  { from: "src/sinks/create_sink.ts", may: [...CORE, "src/sinks/"], mayType: ["src/edge/edge_config.ts"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
   { from: "src/clients/", may: [...CORE, "src/clients/"] },
@@ -104,15 +110,26 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/edge.ts",
-    may: [...CORE, "src/edge/", "src/sinks/", "src/ilert/", "src/server/", "src/cluster/"],
+    may: [
+      ...CORE,
+      "src/edge/",
+      "src/sinks/",
+      "src/queue/",
+      "src/delivery/",
+      "src/ilert/",
+      "src/server/",
+      "src/cluster/",
+      "src/clients/",
+    ],
   },
   {
     from: "src/commands/*_job.ts",
     may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    mayType: ["src/edge/edge_config.ts"],
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
-  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts"] },
+  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts", "src/jail/*_worker.ts"] },
   {
     from: "src/config/",
     may: [...CORE, "src/config/"],
@@ -129,6 +146,7 @@ export const ARROWS: readonly Arrow[] = [
     may: [
       ...CORE,
       "src/config/",
+      "src/jail/kafka_supervisor.ts",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
@@ -145,15 +163,14 @@ export const ARROWS: readonly Arrow[] = [
   },
   { from: "src/jail/messages.ts", may: [], mayType: ["src/commands/*_job.ts"] },
   {
+    from: "src/jail/broker_worker.ts",
+    may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],
+    mayType: ["src/clients/*_connection.ts"],
+  },
+  {
     from: "src/jail/",
-    may: [
-      "src/runtime/",
-      "src/jail/messages.ts",
-      "src/jail/permissions.ts",
-      "src/queue/database_files.ts",
-      "src/ilert/heartbeat_keys.ts",
-    ],
-    mayType: ["src/relay.ts", "src/edge.ts"],
+    may: ["src/runtime/", "src/jail/", "src/queue/database_files.ts", "src/ilert/heartbeat_keys.ts"],
+    mayType: ["src/relay.ts", "src/edge/edge_config.ts", "src/clients/*_connection.ts"],
   },
 
   // Around the program. The emulator of ilert serves the tests and, by hand, everybody.
@@ -163,15 +180,15 @@ export const ARROWS: readonly Arrow[] = [
 ];
 
 /**
- * Third-party package → its importers. Only one of them is part of the program, so that each package can be replaced
- * there; tests meet the brokers through a client of their own, and the benches' baselines are the bare packages.
+ * Third-party package → its importers. Only one kind of file each is part of the program, so that each package can be
+ * replaced there; tests meet the brokers through a client of their own, and benches through the bare packages.
  */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
   "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts", "scripts/bench/bare_kafka.ts"],
   "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts", "scripts/bench/bare_mqtt.ts"],
-  "prom-client": ["src/clients/prometheus.ts"],
+  "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
 };
@@ -182,6 +199,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:crypto": ["src/clients/tls_material.ts"],
   "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
+  "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
   "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
@@ -190,11 +208,11 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * What runs before the rights are narrowed (design decision 4): everything `main.ts` reaches except through the
- * agent's own role, which is evaluated inside the jail only.
+ * roles of the workers, which are evaluated inside the jail only.
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
 } as const;
 

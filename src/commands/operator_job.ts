@@ -97,5 +97,6 @@ function deadLine(item: Item): string {
 }
 
 function keysOf(item: Item): string {
-  return `${redactKey(String(item.integration_key))}  ${item.alert_key ?? "-"}`;
+  const key = typeof item.integration_key === "string" ? redactKey(item.integration_key) : "-";
+  return `${key}  ${item.alert_key ?? "-"}`;
 }

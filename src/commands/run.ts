@@ -11,9 +11,11 @@ import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
 import { readSettings, type Settings } from "../config/settings.ts";
+import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
+  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
@@ -23,7 +25,7 @@ import {
   repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
-import { runJailed } from "../jail/supervisor.ts";
+import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
@@ -82,18 +84,26 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      showPermissions(relayPermissions(daemon.config), values.json ?? false);
+      const permissions = daemon.kind === "edge"
+        ? edgePermissions(daemon.config)
+        : relayPermissions(daemon.config);
+      showPermissions(permissions, values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      const { config } = daemon;
+      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
-      return await runInJail(job, relayPermissions(config));
+      if (daemon.kind === "edge") {
+        return await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config));
+      }
+      const { config } = daemon;
+      const job: Job = { kind: "relay", config, log, warnings };
+      const connection = config.consumers?.kafka?.connection ?? null;
+      if (connection === null) return await runInJail(job, relayPermissions(config));
+      const permissionsWith = (brokers: readonly string[]) => relayPermissions(config, brokers);
+      return report(job, await runJailedWithKafka({ job, connection, permissionsWith }));
     }
     case "map":
       return await mapInput(values);
@@ -181,9 +191,12 @@ function realPath(file: string): string {
 }
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
-  const { exitCode, message } = await runJailed(job, permissions);
+  return report(job, await runJailed(job, permissions));
+}
+
+function report(job: Job, { exitCode, message }: JobEnd): number {
   if (message === null) return exitCode;
-  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);
   return exitCode;
 }

@@ -25,7 +25,7 @@ export type PollAnswer =
 
 export type PolledItem =
   | { kind: "item"; item: EdgeItem }
-  /** Nothing that could be delivered. `id` is null where none can be used; `json` is all that came. */
+  /** Nothing that could be delivered. `id` is null where none can be used; `json` is the payload, or else the item. */
   | { kind: "unusable"; id: string | null; json: string; reason: string };
 
 export type PollQuery =
@@ -42,6 +42,8 @@ const POLL_TIMEOUT_MS = 28_000;
 
 /** A whole number as ilert writes its ids; longer ones than this are no ids. */
 const USABLE_ID = /^(0|[1-9]\d{0,38})$/;
+
+const SHOWN_ID_CHARACTERS_MAX = 40;
 
 /** `message` is one clause about the answer. */
 class UnreadableAnswer extends Error {}
@@ -150,17 +152,21 @@ function malformed(how: string): PollAnswer {
 }
 
 function polledItem(value: unknown): PolledItem {
-  const unusable = (id: string | null, reason: string): PolledItem => ({
-    kind: "unusable",
-    id,
-    json: JSON.stringify(value),
-    reason,
-  });
-  if (!isJsonObject(value)) return unusable(null, "the item is not an object");
+  if (!isJsonObject(value)) return unusable(null, value, "the item is not an object");
   const id = idOf(value.id);
-  if (id === null) return unusable(null, "the item has no usable id");
-  if (!isJsonObject(value.payload)) return unusable(id, "the item's payload is not an object");
+  const { payload = value } = value;
+  if (id === null) {
+    const given = value.id === undefined
+      ? "none"
+      : JSON.stringify(value.id).slice(0, SHOWN_ID_CHARACTERS_MAX);
+    return unusable(null, payload, `the item has no usable id (${given})`);
+  }
+  if (!isJsonObject(value.payload)) return unusable(id, payload, "the item's payload is not an object");
   return { kind: "item", item: edgeItem(id, value.payload) };
+}
+
+function unusable(id: string | null, payload: unknown, reason: string): PolledItem {
+  return { kind: "unusable", id, json: JSON.stringify(payload), reason };
 }
 
 function idOf(value: unknown): string | null {

@@ -45,11 +45,14 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
   switch (job.kind) {
     case "relay": {
       const { runDaemon } = await import("../commands/daemon_job.ts");
-      return await runDaemon(job, stop, () => {
-        post({ type: "opening" });
-        // Its turn comes when the step is over.
-        setTimeout(() => post({ type: "alive" }), 0);
+      return await runDaemon(job, stop, {
+        onOpening: () => announceOpening(post),
+        onBrokerRefused: () => post({ type: "broker_refused" }),
       });
+    }
+    case "edge": {
+      const { runEdgeConnector } = await import("../commands/edge_job.ts");
+      return await runEdgeConnector(job, stop, () => announceOpening(post));
     }
     case "event":
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
@@ -64,6 +67,12 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
     case "audit":
       return (await import("../commands/audit_job.ts")).audit(job);
   }
+}
+
+function announceOpening(post: (message: FromWorker) => void): void {
+  post({ type: "opening" });
+  // Its turn comes when the step is over.
+  setTimeout(() => post({ type: "alive" }), 0);
 }
 
 function failed(error: unknown): FromWorker {

@@ -151,6 +151,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
         return this.#wait(entry, settlement);
       case "dead":
         if (await this.#bury(entry, settlement)) this.#end(entry, "dead");
+        else this.#remove(entry);
     }
   }
 
@@ -242,7 +243,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
     this.#nextDue = Math.min(this.#nextDue ?? Infinity, nextAttemptAt);
   }
 
-  /** False where the queue was closed before there was room. */
+  /** False where the broker took the message back, or the queue was closed, before there was room. */
   async #bury(entry: Entry, death: Settlement & { kind: "dead" }): Promise<boolean> {
     const { queued: { event, apiPath, acceptedAt }, topic } = entry;
     const { attempts, status, reason, responseBody } = death;
@@ -250,7 +251,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
       ...{ kind: "event", event, apiPath, topic, acceptedAt },
       death: { attempts, status, reason, responseBody },
     };
-    while (!this.#closing.signal.aborted) {
+    while (!this.#closing.signal.aborted && !entry.isWithdrawn) {
       try {
         await this.#letters.bury(letter);
         return true;

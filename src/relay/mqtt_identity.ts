@@ -20,7 +20,7 @@ export function clientIdOf(values: KeptValues): string {
   return `ilagent-${id}`;
 }
 
-export function rememberedTopics(values: KeptValues, log: Log): RememberedTopics {
+export function rememberedTopics(values: Pick<KeptValues, "get" | "set">, log: Log): RememberedTopics {
   return {
     load() {
       const topics: unknown = JSON.parse(values.get(TOPICS) ?? "[]");

@@ -26,6 +26,11 @@ export class MqttSink implements Sink {
   readonly #clock: Clock;
   readonly #link: Link;
   #onConnected: (() => void) | null = null;
+  /**
+   * After a lost connection items go one by one, until a batch has gone through: a broker that cuts the connection
+   * because of one item, in the middle of others, takes its own explanation with it.
+   */
+  #isCautious = false;
 
   /** `clientId` is the whole one, `<name>-edge`. Connects from now on. */
   constructor({ connection, topic, qos }: MqttSinkConfig, clientId: string, deps: LinkDeps) {
@@ -52,6 +57,7 @@ export class MqttSink implements Sink {
       return [{ kind: "retry", reason: `the broker takes messages up to QoS ${connection.qosMax} only` }];
     }
     const outcomes = await this.#publishAll(items, connection, patience);
+    if (outcomes.at(-1)?.kind !== "retry") this.#isCautious = false;
     // Its late answers must not be taken for those of the next attempt.
     if (patience.end === "overdue") connection.discard();
     return outcomes;
@@ -74,12 +80,13 @@ export class MqttSink implements Sink {
     patience: Patience,
   ): Promise<SinkOutcome[]> {
     const outcomes: Promise<SinkOutcome>[] = [];
+    const underWayMax = this.#isCautious ? 1 : connection.publishesMax;
     const lastOfAlert = new Map<string, Promise<SinkOutcome>>();
     for (const item of items) {
       const { alertId } = factsOf(item);
       const before = lastOfAlert.get(alertId);
       if (before !== undefined && (await before).kind === "retry") break;
-      await outcomes[outcomes.length - connection.publishesMax];
+      if ((await outcomes[outcomes.length - underWayMax])?.kind === "retry") break;
       const outcome = this.#publish(item, connection, patience);
       outcomes.push(outcome);
       if (this.#qos > 0 && alertId !== "") lastOfAlert.set(alertId, outcome);
@@ -104,6 +111,7 @@ export class MqttSink implements Sink {
     ]);
     if (answer === undefined) return { kind: "retry", reason: patience.reason };
     patience.renew();
+    if (answer.kind === "lost") this.#isCautious = true;
     return outcomeOf(answer);
   }
 
@@ -166,6 +174,7 @@ class Patience implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#end ??= "aborted";
     this.#cancel();
     this.#signal.removeEventListener("abort", this.#abort);
   }

@@ -37,6 +37,7 @@ const COMMIT_INTERVAL_MS = 20;
 const COMMIT_RETRY_MS = 500;
 /** How long a batch that finds no room holds back the next fetch before its partition is paused. */
 const HOLD_MS = 100;
+const LAST_COMMIT_MAX_MS = 2_000;
 const RECEIVE_RETRY_MS = 1_000;
 
 const NOTHING_TO_WAIT_FOR = Promise.resolve();
@@ -51,6 +52,7 @@ export class KafkaIntake {
   #committing: Promise<void> | null = null;
   #commitFailure: { reason: string; since: number } | null = null;
   #isClosed = false;
+  #isEnded = false;
   #drained: () => void = () => {};
 
   constructor(receiver: MessageReceiver, deps: { clock: Clock; log: Log }) {
@@ -133,12 +135,15 @@ export class KafkaIntake {
     cancel();
   }
 
-  /** Aborts what is in flight, and commits what is not committed yet. */
+  /** Aborts what is in flight, and commits what is not committed yet, for as long as a broker may take for that. */
   async end(): Promise<void> {
     this.suspend();
-    await this.#committing;
-    await this.#commit();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(LAST_COMMIT_MAX_MS, resolve);
+    await Promise.race([(this.#committing ?? Promise.resolve()).then(() => this.#commit()), promise]);
+    cancel();
     this.#commitTimer?.cancel();
+    this.#isEnded = true;
   }
 
   #add(name: string, topic: string, partition: number): void {
@@ -226,7 +231,7 @@ export class KafkaIntake {
   }
 
   #commitWithin(delayMs: number): void {
-    if (this.#committing !== null || this.#commitTimer !== null) return;
+    if (this.#committing !== null || this.#commitTimer !== null || this.#isEnded) return;
     const cancel = this.#clock.after(delayMs, () => {
       this.#commitTimer = null;
       void this.#commit();

@@ -90,21 +90,23 @@ Deno.test("EdgeApi.poll() marks items that nothing can be done with, and keeps a
   const ids: unknown[] = [undefined, null, "", "abc", -1, 1.5, 1e30, true, [1], "007", " 7"];
   for (const id of ids) all.ilert.edge.addItem({ id, payload });
   for (const item of [null, 7, "text", []]) all.ilert.edge.addItem(JSON.stringify(item));
-  for (const odd of [undefined, null, "text", 7, [payload]]) all.ilert.edge.addItem({ id: 9, payload: odd });
+  for (const odd of [null, "text", 7, [payload], undefined]) all.ilert.edge.addItem({ id: 9, payload: odd });
   const { items } = batchOf(await all.poll());
   const found = items.map((polled) =>
     polled.kind === "unusable" ? `${polled.id}: ${polled.reason}` : `${polled.item.id} is usable`
   );
   assert.deepEqual(found, [
-    ...ids.map(() => "null: the item has no usable id"),
+    ...ids.map((id) => `null: the item has no usable id (${id === undefined ? "none" : JSON.stringify(id)})`),
     ...[1, 2, 3, 4].map(() => "null: the item is not an object"),
     ...[1, 2, 3, 4, 5].map(() => "9: the item's payload is not an object"),
   ]);
+  const texts = items.map((polled) => polled.kind === "unusable" ? polled.json : "");
+  assert.deepEqual(texts.slice(-2), [JSON.stringify([payload]), '{"id":9}']);
   assert.deepEqual(items[3], {
     kind: "unusable",
     id: null,
-    json: '{"id":"abc","payload":{"eventType":"alert-created"}}',
-    reason: "the item has no usable id",
+    json: JSON.stringify(payload),
+    reason: 'the item has no usable id ("abc")',
   });
 });
 

@@ -38,7 +38,7 @@ async function guard(): Promise<void> {
     log: { verbosity: 0, format: "text" as const, secrets: [] },
     warnings: [],
   };
-  const { exitCode, message } = await runJailed(job, relayPermissions(config), 2_000);
+  const { exitCode, message } = await runJailed(job, relayPermissions(config), null, 2_000);
   if (message !== null) reportLine(message);
   if (deed === "attempt") {
     const { attempts } = await import("./hostile_attempts.ts");

@@ -27,9 +27,9 @@ class Setting implements Disposable {
     },
   }, this.clock);
 
-  /** The name of how it ended, once it has. */
-  deliver(event: Partial<AlertEvent>, signal = this.broker.signal): { end: string | null } {
-    const result: { end: string | null } = { end: null };
+  /** How it ended, once it has. */
+  deliver(event: Partial<AlertEvent>, signal = this.broker.signal): { end: string } {
+    const result = { end: "pending" };
     this.queue.deliver(anEvent(event), "/path", "t", signal)
       .then((end) => result.end = end, (error: Error) => result.end = error.message);
     return result;
@@ -50,10 +50,10 @@ Deno.test("DirectQueue.deliver() resolves when the event is settled, not before"
   const second = all.deliver({});
   const claimed = all.take();
   await all.clock.advance(0);
-  assert.equal(first.end, null);
+  assert.equal(first.end, "pending");
   await all.queue.settle(claimed, DELIVERED);
   await all.clock.advance(0);
-  assert.deepEqual([first.end, second.end, all.queue.size], ["delivered", null, 1]);
+  assert.deepEqual([first.end, second.end, all.queue.size], ["delivered", "pending", 1]);
 });
 
 Deno.test("DirectQueue.settle() of a rejected event makes a durable dead letter before the message may be acknowledged", async () => {
@@ -63,7 +63,7 @@ Deno.test("DirectQueue.settle() of a rejected event makes a durable dead letter 
   const next = all.deliver({ alertKey: "lane", summary: "next" });
   const settled = all.queue.settle(all.take(), DEAD);
   await all.clock.advance(60_000);
-  assert.equal(dead.end, null);
+  assert.equal(dead.end, "pending");
   assert.equal(all.queue.claim(nobody), null);
   all.isFull = false;
   await all.clock.advance(1_000);
@@ -99,12 +99,38 @@ Deno.test("DirectQueue forgets what its broker takes back, but for what is being
     "the connection is gone",
     "the connection is gone",
     "the connection is gone",
-    null,
+    "pending",
   ]);
   assert.equal(all.queue.claim(nobody), null);
   await all.queue.settle(sent, { kind: "waiting", attempts: 1, nextAttemptAt: 0, lastError: "x" });
   assert.equal(all.take().event.summary, "kept");
   assert.equal(all.queue.size, 1);
+});
+
+Deno.test("DirectQueue gives up a dead letter that finds no room when its broker takes the message back, or at the end", async () => {
+  using all = new Setting();
+  all.isFull = true;
+  all.deliver({ summary: "taken back" });
+  const takenBack = all.queue.settle(all.take(), DEAD);
+  all.broker.abort(new Error("gone"));
+  await all.clock.advance(1_000);
+  await takenBack;
+  const last = all.deliver({ summary: "at the end" }, new AbortController().signal);
+  const ended = all.queue.settle(all.take(), DEAD);
+  await all.clock.advance(1_000);
+  all.queue[Symbol.dispose]();
+  await ended;
+  assert.deepEqual([all.queue.size, last.end, all.buried.length], [0, "pending", 0]);
+});
+
+Deno.test("DirectQueue.release() forgets an event whose message was taken back", async () => {
+  using all = new Setting();
+  all.deliver({});
+  const claimed = all.take();
+  all.broker.abort(new Error("gone"));
+  all.queue.release(claimed);
+  assert.equal(all.queue.size, 0);
+  await assert.rejects(all.queue.settle(claimed, DELIVERED), /settled already/);
 });
 
 Deno.test("DirectQueue.deliver() refuses what its broker has taken back already", async () => {
@@ -117,7 +143,7 @@ Deno.test("DirectQueue.deliver() refuses what its broker has taken back already"
 
 Deno.test("DirectQueue.deliver() is bounded, and takes events again when some have left", async () => {
   using all = new Setting();
-  let refused: { end: string | null } | null = null;
+  let refused: { end: string } | null = null;
   while (refused === null && all.queue.size < 100_000) {
     const size = all.queue.size;
     const one = all.deliver({});

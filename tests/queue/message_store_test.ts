@@ -57,7 +57,7 @@ Deno.test("MessageStore.after() finds what the Rust agent left, in its order, an
   });
   assert.deepEqual(others.map(({ id }) => id), ["a", "m"]);
   assert.deepEqual(all.messages.after(2, 1).map(({ id }) => id), ["m"]);
-  assert.equal(all.messages.oldestAcceptedAt(), first?.acceptedAt);
+  assert.deepEqual([all.messages.oldestAcceptedAt(), all.messages.count()], [first?.acceptedAt, 3]);
   assert.deepEqual([all.queue.ledger.accepted, all.queue.counts.queued], [3, 3]);
   all.holds();
 });
@@ -94,6 +94,7 @@ Deno.test("MessageStore.settle() counts each end in the ledger", async () => {
   await all.messages.settle(c, { kind: "dead", death: DEATH });
   assert.deepEqual({ ...all.queue.ledger }, { accepted: 3, delivered: 1, purged: 1 });
   assert.deepEqual(all.queue.counts, { queued: 0, dead: 1 });
+  assert.equal(all.messages.oldestAcceptedAt(), null);
   all.holds();
 });
 
@@ -193,6 +194,8 @@ Deno.test("textOfPayload() and payloadOfText() give back the same bytes", () => 
     assert.ok(!text.includes("\0"));
     assert.deepEqual([...bytesOf(payloadOfText(text))], [...bytesOf(payload)]);
   }));
+  // As text it would not be JSON any more; as bytes it is.
+  assert.deepEqual(payloadOfText(textOfPayload("\uFEFF{}")), new TextEncoder().encode("\uFEFF{}"));
   assert.equal(
     payloadOfText("data:application/octet-stream;base64,%%%"),
     "data:application/octet-stream;base64,%%%",

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { unaccounted } from "../../src/domain/ledger.ts";
 import type { MappingConfig } from "../../src/domain/mapping_config.ts";
+import { QueueUnavailable } from "../../src/queue/queue.ts";
 import { type QueueLimits, SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { MessageBacklog } from "../../src/sources/message_backlog.ts";
 import type { PolicyEnd } from "../../src/sources/policy_intake.ts";
@@ -206,4 +207,41 @@ Deno.test("MessageBacklog.keep() and keepRunning() make each update once", async
   await until(() => all.left().length === 0 && !all.backlog.hasPolicies, "both are done");
   assert.equal(all.queue.ledger.delivered, 2);
   all.holds();
+});
+
+Deno.test("MessageBacklog.keepRunning() refuses where there is no room, and a later pass may take the message", async () => {
+  await using all = new Setting([], {}, { eventsMax: 1 });
+  const message = { broker: "mqtt", topic: "policies", payload: "{}", key: null } as const;
+  await all.backlog.keepRunning(message, new Promise(() => {}));
+  await assert.rejects(all.backlog.keepRunning(message, new Promise(() => {})), QueueUnavailable);
+  await assert.rejects(all.backlog.keep(message), QueueUnavailable);
+  assert.equal(all.left().length, 1);
+});
+
+Deno.test("MessageBacklog keeps a message whose update fails as it should not, and says so", async () => {
+  await using all = new Setting([["policies", { team: "t", email: "a@b.c", shift: "x" }]]);
+  all.update = () => Promise.reject(new Error("a bug"));
+  await all.backlog.drain();
+  await all.clock.advance(0);
+  await all.backlog.drain();
+  assert.deepEqual([all.left(), all.updates.length], [["policies"], 1]);
+  assert.match(all.log.lines.join("\n"), /given up until the next start.*a bug/);
+  assert.match(all.log.lines.join("\n"), /shift: the value at/);
+});
+
+Deno.test("MessageBacklog settles an update when the disk takes writes again", async () => {
+  await using all = new Setting([["policies", { team: "t", email: "a@b.c" }]]);
+  const end = Promise.withResolvers<PolicyEnd>();
+  all.update = () => end.promise;
+  await all.backlog.drain();
+  using other = new DatabaseSync(all.path);
+  other.exec("CREATE TRIGGER refuse BEFORE DELETE ON mqtt_queue BEGIN SELECT RAISE(ABORT, 'no'); END");
+  end.resolve({ kind: "applied" });
+  await until(() => all.queue.failure !== null, "the disk refuses");
+  other.exec("DROP TRIGGER refuse");
+  await until(async () => {
+    await all.clock.advance(1_000);
+    return all.left().length === 0;
+  }, "it is settled");
+  assert.equal(all.queue.ledger.delivered, 1);
 });

@@ -192,6 +192,25 @@ Deno.test("MessageRouter.receive() rejects what waits when its broker takes it b
   assert.deepEqual([all.taken, stays.end], [["stays"], "settled"]);
 });
 
+Deno.test("MessageRouter says what of a message was ignored", async () => {
+  using all = new Setting();
+  all.receive("events", { integrationKey: "k", summary: "s", severity: 9 });
+  await all.turn();
+  assert.match(all.log.lines.join(), /severity: left out/);
+  assert.deepEqual(all.taken, ["s"]);
+});
+
+Deno.test("MessageRouter gives a message back that is refused when its broker has taken it back", async () => {
+  using all = new Setting();
+  const stored = Promise.withResolvers<MessageEnd>();
+  all.take = () => stored.promise;
+  const end = all.event("1");
+  all.broker.abort(new Error("reconnected"));
+  stored.reject(new QueueUnavailable("disk", 5));
+  await all.turn();
+  assert.deepEqual([end.end, all.counts.settled.given_back], ["reconnected", 1]);
+});
+
 Deno.test("MessageRouter leaves out warnings beyond the first of a minute and tells their number", async () => {
   using all = new Setting();
   for (let i = 0; i < 1_000; i++) all.receive("events", "no json");

@@ -20,7 +20,7 @@ export class WebhookTarget implements AsyncDisposable {
   answer: WebhookAnswer = () => 200;
   #port = 0;
   #listener: Listener | null = null;
-  #released = Promise.withResolvers<void>();
+  #released = Promise.withResolvers<number>();
 
   static async start(): Promise<WebhookTarget> {
     const target = new WebhookTarget();
@@ -38,19 +38,21 @@ export class WebhookTarget implements AsyncDisposable {
     return this.taken.map(({ body }) => JSON.parse(body).n);
   }
 
-  /** Takes requests and answers none of them until `release()`. */
+  /** Takes requests and answers none of them until `release()` or `finishHanging()`. */
   hang(): void {
-    const { promise } = this.#released;
-    this.answer = async () => {
-      await promise;
-      return 503;
-    };
+    this.answer = () => this.#released.promise;
   }
 
+  /** Answers with 503 what hangs, and 200 from now on. */
   release(): void {
-    this.#released.resolve();
-    this.#released = Promise.withResolvers();
+    this.finishHanging(503);
     this.answer = () => 200;
+  }
+
+  /** Answers what hangs; what comes next hangs too. */
+  finishHanging(status: number): void {
+    this.#released.resolve(status);
+    this.#released = Promise.withResolvers();
   }
 
   async goDown(): Promise<void> {

@@ -14,7 +14,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { KafkaConnection } from "../kafka_connection.ts";
 import { readTlsMaterial, type TlsMaterial } from "../tls_material.ts";
 import { DECOMPRESSORS } from "./decompression.ts";
-import { addressOf, type Destination, KafkaSockets } from "./sockets.ts";
+import { addressOf, KafkaSockets, type Refusal } from "./sockets.ts";
 
 export {
   AssignerProtocol,
@@ -29,6 +29,12 @@ export interface KafkaClientDeps {
   log: Log;
   /** Told `host:port` of a broker that this thread has no right to reach. */
   onBrokerRefused: (address: string) => void;
+}
+
+interface KafkaClientOptions {
+  /** For what kafkajs says; null keeps that to itself. */
+  log: Log | null;
+  refusal: Refusal;
 }
 
 /** By partition. */
@@ -56,9 +62,10 @@ export class KafkaClient implements Disposable {
   readonly kafka: Kafka;
   readonly #sockets: KafkaSockets;
 
-  private constructor(connection: KafkaConnection, tls: TlsMaterial | null, deps: KafkaClientDeps) {
-    const sockets = new KafkaSockets(deps.onBrokerRefused);
-    const aliases = new Map<string, Destination["host"]>();
+  private constructor(connection: KafkaConnection, tls: TlsMaterial | null, options: KafkaClientOptions) {
+    const { log, refusal } = options;
+    const sockets = new KafkaSockets(refusal);
+    const aliases = new Map<string, string>();
     this.#sockets = sockets;
     this.kafka = new Kafka({
       clientId: "ilagent",
@@ -69,26 +76,38 @@ export class KafkaClient implements Disposable {
       authenticationTimeout: REQUEST_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       retry: RETRY,
-      logLevel: deps.log.isEnabledFor("debug") ? logLevel.WARN : logLevel.NOTHING,
-      logCreator: () => onceEach((message) => deps.log.debug("kafkajs: {message}", { message })),
+      logLevel: log?.isEnabledFor("debug") ? logLevel.WARN : logLevel.NOTHING,
+      logCreator: () => onceEach((message) => log?.debug("kafkajs: {message}", { message })),
       socketFactory: ({ host, port, ssl, onConnect }) =>
-        sockets.connect({ host: aliases.get(host) ?? host, port, ssl: tls === null ? null : ssl, onConnect }),
+        sockets.connect({ host: aliases.get(host) ?? host, port }, tls === null ? null : ssl, onConnect),
     });
   }
 
   /** Reads the TLS files, and connects to nothing yet. Rejects, with one clause, where one of them cannot be used. */
   static async open(connection: KafkaConnection, deps: KafkaClientDeps): Promise<KafkaClient> {
-    if (connection.tls === null) return new KafkaClient(connection, null, deps);
+    const refusal: Refusal = { kind: "fails", onRefused: deps.onBrokerRefused };
+    return await KafkaClient.#open(connection, { log: deps.log, refusal });
+  }
+
+  /**
+   * One that asks those to begin with only, whatever else the cluster names: for `brokers()`. Rejects as `open()` does.
+   */
+  static async openForSearch(connection: KafkaConnection): Promise<KafkaClient> {
+    return await KafkaClient.#open(connection, { log: null, refusal: { kind: "goes_elsewhere" } });
+  }
+
+  static async #open(connection: KafkaConnection, options: KafkaClientOptions): Promise<KafkaClient> {
+    if (connection.tls === null) return new KafkaClient(connection, null, options);
     const reading = await readTlsMaterial(connection.tls, Date.now());
     if (reading.kind === "invalid") throw new Error(reading.reason);
-    return new KafkaClient(connection, reading.material, deps);
+    return new KafkaClient(connection, reading.material, options);
   }
 
   /** `host:port` of each broker, as the cluster tells its clients. */
   async brokers(): Promise<string[]> {
     return await this.#ask(async (admin) => {
       const { brokers } = await admin.describeCluster();
-      return brokers.map(({ host, port }) => addressOf(host, port));
+      return brokers.map(addressOf);
     });
   }
 

@@ -4,35 +4,40 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 
 export interface Destination {
-  host: string;
-  port: number;
-  ssl: ConnectionOptions | null;
-  onConnect: () => void;
+  readonly host: string;
+  readonly port: number;
 }
+
+/** What becomes of a connection to a broker that this thread has no right to reach. */
+export type Refusal =
+  | { kind: "fails"; onRefused: (address: string) => void }
+  /** It leads to a broker that was reached instead. Enough for asking what every broker knows. */
+  | { kind: "goes_elsewhere" };
 
 const CLOSED = "the client is closed";
 
 export class KafkaSockets implements Disposable {
-  readonly #onRefused: (address: string) => void;
+  readonly #refusal: Refusal;
   readonly #open = new Set<Socket>();
+  #reached: Destination | null = null;
   #isDisposed = false;
 
-  /** `onRefused` is told `host:port` of a broker that this thread has no right to reach. */
-  constructor(onRefused: (address: string) => void) {
-    this.#onRefused = onRefused;
+  constructor(refusal: Refusal) {
+    this.#refusal = refusal;
   }
 
   /** Throws where the connection may not even be tried; everything else is an event of the socket. */
-  connect({ host, port, ssl, onConnect }: Destination): Socket {
+  connect(destination: Destination, ssl: ConnectionOptions | null, onConnect: () => void): Socket {
     if (this.#isDisposed) throw new Error(CLOSED);
-    const address = addressOf(host, port);
-    if (Deno.permissions.querySync({ name: "net", host: address }).state !== "granted") {
-      this.#onRefused(address);
-      throw new Error(`the agent has no right to reach the broker ${address}`);
-    }
+    const target = this.#permitted(destination);
+    const { host } = target;
+    const connected = () => {
+      this.#reached = target;
+      onConnect();
+    };
     const socket = ssl === null
-      ? connectTcp({ host, port }, onConnect)
-      : connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect);
+      ? connectTcp({ ...target }, connected)
+      : connectTls({ ...target, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, connected);
     // Small requests whose answers are waited for.
     socket.setNoDelay(true);
     this.#open.add(socket);
@@ -46,8 +51,17 @@ export class KafkaSockets implements Disposable {
     // Without an error kafkajs would wait on.
     for (const socket of this.#open) socket.destroy(new Error(CLOSED));
   }
+
+  #permitted(destination: Destination): Destination {
+    const address = addressOf(destination);
+    if (Deno.permissions.querySync({ name: "net", host: address }).state === "granted") return destination;
+    if (this.#refusal.kind === "fails") this.#refusal.onRefused(address);
+    else if (this.#reached !== null) return this.#reached;
+    throw new Error(`the agent has no right to reach the broker ${address}`);
+  }
 }
 
-export function addressOf(host: string, port: number): string {
+/** `host:port`. */
+export function addressOf({ host, port }: Destination): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

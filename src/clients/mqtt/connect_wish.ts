@@ -30,16 +30,14 @@ export const RECEIVE_MAX = 1_000;
 const SESSION_EXPIRY_SECONDS = 0xffff_ffff;
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Which `URL` leaves out. */
-const DEFAULT_PORTS: Readonly<Record<string, number>> = { "ws:": 80, "wss:": 443, "mqtts:": 8883 };
-
 /** In the terms of mqtt.js. */
 export function optionsOf({ url, clientId, username, password, tls, version, session }: ConnectWish) {
   const { protocol, hostname, port, pathname } = new URL(url);
   return {
     protocol: protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss",
     host: hostname.replace(/^\[(.*)\]$/, "$1"),
-    port: port === "" ? DEFAULT_PORTS[protocol] ?? 1883 : Number(port),
+    // 0 stands for the scheme's own, which `URL` leaves out and mqtt.js knows.
+    port: Number(port),
     clientId,
     ...given({ username, password, path: protocol.startsWith("ws") ? pathname : null }),
     ...given({ ...tls }),

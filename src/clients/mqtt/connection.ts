@@ -55,7 +55,7 @@ const NUDGE_MS = 2;
 
 /** First bytes of packets without properties, the same in both versions; the remaining length follows. */
 const PUBACK = 0x40, PUBREC = 0x50, DISCONNECT = 0xe0;
-const SESSION_TAKEN_OVER = 0x8e;
+const SESSION_TAKEN_OVER = 0x8e, PACKET_TOO_LARGE = 0x95;
 /** CONNACK: 1 is 3.1.1's code, also sent in answer to a CONNECT of 5. */
 const UNSUPPORTED_VERSION: readonly number[] = [1, 0x84];
 
@@ -64,7 +64,7 @@ export class Connection {
   /** Resolves when the connection is over, whatever ended it. */
   readonly closed: Promise<Closing>;
   readonly #client: MqttClient;
-  readonly #intake: Intake | null;
+  readonly #intake: Intake;
   readonly #clock: Clock;
   readonly #opening = Promise.withResolvers<Opening>();
   readonly #closing = Promise.withResolvers<Closing>();
@@ -78,10 +78,11 @@ export class Connection {
   #isLeaving = false;
   #isPaused = false;
   #goOn: (() => void) | null = null;
+  #lastRead: Uint8Array | null = null;
   #isNudging = false;
   #cancelNudge = () => {};
 
-  private constructor(wish: ConnectWish, intake: Intake | null, clock: Clock) {
+  private constructor(wish: ConnectWish, intake: Intake, clock: Clock) {
     this.version = wish.version;
     this.closed = this.#closing.promise;
     this.#intake = intake;
@@ -100,7 +101,7 @@ export class Connection {
   /** Never rejects. Aborting `signal` ends the attempt, not the connection. */
   static async open(
     wish: ConnectWish,
-    intake: Intake | null,
+    intake: Intake,
     clock: Clock,
     signal: AbortSignal,
   ): Promise<Opening> {
@@ -225,6 +226,8 @@ export class Connection {
       this.#hasStream = true;
       // Errors without a code, such as a denied permission, mqtt.js keeps to itself.
       this.#client.stream.on("error", (error: unknown) => this.#failed(error));
+      // Before mqtt.js reads it, in case it cannot.
+      this.#client.stream.prependListener("data", (bytes: Uint8Array) => this.#lastRead = bytes);
     } catch (error) {
       this.#failed(error);
       this.discard();
@@ -238,7 +241,7 @@ export class Connection {
         if (code !== 0) this.#refusal = code;
         else {
           this.#connack = { sessionPresent: packet.sessionPresent, properties: packet.properties ?? {} };
-          this.#intake?.opened(this);
+          this.#intake.opened(this);
         }
         break;
       }
@@ -246,7 +249,7 @@ export class Connection {
         this.#receive(packet);
         break;
       case "pubrel":
-        this.#intake?.released(packet.messageId ?? 0);
+        this.#intake.released(packet.messageId ?? 0);
         break;
       case "disconnect": {
         const code = packet.reasonCode ?? 0;
@@ -264,7 +267,7 @@ export class Connection {
     if (this.#isLeaving) return;
     // A copy: the original is a window on 64 KB of what was read, and would hold on to all of it.
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload);
-    this.#intake?.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
+    this.#intake.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
   }
 
   /**
@@ -282,8 +285,18 @@ export class Connection {
     });
   }
 
+  /** mqtt.js goes on after some errors, such as a packet that it could not read, with no good end. */
   #failed(error: unknown): void {
     this.#cause ??= causeOf(error);
+    if (this.#unanswered.size > 0 && saysTooLarge(this.#lastRead)) this.#refuseOldest();
+    if (this.#hasStream) this.#client.stream.destroy();
+  }
+
+  /** Brokers answer in the order of the publishes; those before it have their answer. */
+  #refuseOldest(): void {
+    this.#lastRead = null;
+    const [oldest] = this.#unanswered;
+    oldest?.({ kind: "refused", reason: reasonText(PACKET_TOO_LARGE), blames: "message" });
   }
 
   #over(): void {
@@ -335,4 +348,14 @@ interface Limits {
   maximumPacketSize?: number;
   maximumQoS?: number;
   sharedSubscriptionAvailable?: boolean;
+}
+
+/**
+ * Mosquitto answers a PUBLISH beyond its message_size_limit with this reason code, which MQTT 5 does not provide for
+ * there (section 3.4.2.1), so that mqtt.js takes the packet for garbage and does not tell what it said.
+ */
+function saysTooLarge(bytes: Uint8Array | null): boolean {
+  return bytes?.some((byte, at) =>
+    (byte === PUBACK || byte === PUBREC) && (bytes[at + 1] ?? 0) >= 3 && bytes[at + 4] === PACKET_TOO_LARGE
+  ) ?? false;
 }

@@ -203,10 +203,11 @@ export class Link {
     this.#current = null;
     const wasConnected = this.#connected !== null;
     this.#connected = null;
-    this.#version = 5;
+    this.#error ??= closing.kind === "lost" ? closing.reason : "taken over";
     this.#owner.lost();
-    // Before it could be used it is a failed attempt, which ends by itself.
-    if (!wasConnected) return;
+    // Closed by the broker in favour of the one under way, or before it could be used: the end of that attempt counts.
+    if (!wasConnected || this.#attempt !== null) return;
+    this.#version = 5;
     const livedMs = this.#clock.monotonic() - this.#connectedAt;
     const { delayMs, cause } = this.#schedule.afterLoss(livedMs, closing);
     this.#tellLoss(cause, closing, delayMs);

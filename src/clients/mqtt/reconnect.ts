@@ -15,11 +15,12 @@ const TAKE_OVER_BASE_MS = 10_000, TAKE_OVER_CAP_MS = 300_000;
 const UNDISTURBED_MS = 600_000;
 
 /**
- * MQTT 3.1.1 has no word for a take-over: the broker just closes. So many closes in a row, each this soon after the
- * connection was made, are taken for it.
+ * MQTT 3.1.1 has no word for a take-over, and Mosquitto 2.0.11 has none with MQTT 5 either: the broker just closes. So
+ * many closes in a row, each this soon after the connection was made, are taken for it; and from then on one that
+ * comes less soon, too.
  */
 const CLOSES_IN_A_ROW = 3;
-const SOON_MS = 5_000;
+const SOON_MS = 5_000, SOON_WHEN_SUSPECTED_MS = 60_000;
 
 export type LossCause = "network" | "taken_over" | "probably_taken_over";
 
@@ -49,9 +50,10 @@ export class ReconnectSchedule {
 
   #causeOf(livedMs: number, closing: Closing): LossCause {
     if (closing.kind === "taken_over") return "taken_over";
-    if (!closing.isByBroker || livedMs > SOON_MS) this.#soonClosed = 0;
-    else this.#soonClosed++;
-    return this.#soonClosed >= CLOSES_IN_A_ROW ? "probably_taken_over" : "network";
+    const isSuspected = this.#takeOvers > 0;
+    const isSoon = livedMs <= (isSuspected ? SOON_WHEN_SUSPECTED_MS : SOON_MS);
+    this.#soonClosed = closing.isByBroker && isSoon ? this.#soonClosed + 1 : 0;
+    return this.#soonClosed >= (isSuspected ? 1 : CLOSES_IN_A_ROW) ? "probably_taken_over" : "network";
   }
 
   /** Between half the bound and the bound, so that a thousand agents do not come back in one moment. */
