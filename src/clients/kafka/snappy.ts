@@ -14,7 +14,8 @@ export function decompressSnappy(packed: Uint8Array, bytesMax: number): Uint8Arr
   const blocks: Uint8Array[] = [];
   let total = 0;
   for (let at = XERIAL_HEADER_BYTES; at < packed.length;) {
-    const length = view.getInt32(at);
+    const length = at + 4 > packed.length ? Infinity : view.getUint32(at);
+    if (at + 4 + length > packed.length) throw damaged();
     const block = unpackBlock(packed.subarray(at + 4, at + 4 + length), bytesMax - total);
     blocks.push(block);
     total += block.length;
@@ -62,7 +63,8 @@ function unpackBlock(packed: Uint8Array, bytesMax: number): Uint8Array {
 function readLength(packed: Uint8Array): { length: number; at: number } {
   let length = 0;
   for (let at = 0; at < 5; at++) {
-    const byte = packed[at] ?? 0;
+    const byte = packed[at];
+    if (byte === undefined) throw damaged();
     length += (byte & 0x7f) * 2 ** (7 * at);
     if (byte < 0x80) return { length, at: at + 1 };
   }
