@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import type { AgentCommand } from "../tests/support/agent_process.ts";
 import { tryApi } from "./faults/api.ts";
 import { tryClock } from "./faults/clock.ts";
+import { tryConsumers } from "./faults/consumers.ts";
 import { tryDescriptors } from "./faults/descriptors.ts";
 import { tryDisk } from "./faults/disk.ts";
 import { tryEdge } from "./faults/edge.ts";
@@ -25,6 +26,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   descriptors: tryDescriptors,
   fuzz: tryFuzz,
   edge: tryEdge,
+  consumers: tryConsumers,
 };
 const USAGE = `deno task faults [${Object.keys(SCENARIOS).join("|")} …] ` +
   `[--cycles N] [--seed S] [--json] [--agent "CMD"]`;

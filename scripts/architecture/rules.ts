@@ -235,8 +235,18 @@ export const ARROWS: readonly Arrow[] = [
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts", "scripts/bench/edge_bare.ts"],
-  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts", "scripts/bench/edge_bare.ts"],
+  "kafkajs": [
+    "src/clients/kafka/client.ts",
+    "tests/support/kafka_peer.ts",
+    "scripts/bench/bare_kafka.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
+  "mqtt": [
+    "src/clients/mqtt/connection.ts",
+    "tests/support/mqtt_peer.ts",
+    "scripts/bench/bare_mqtt.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
   "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],

@@ -23,13 +23,19 @@ const FINDERS: Readonly<Record<Service | GoTool, () => unknown>> = {
   nfpm: () => findGoTool("nfpm"),
 };
 
+export interface BrokerTestOptions {
+  needs: readonly Service[];
+  /** False where a client library is left in the midst of something, and gives up by itself a little later. */
+  sanitizeOps?: boolean;
+}
+
 export function brokerTest(
   name: string,
-  { needs }: { needs: readonly Service[] },
+  { needs, sanitizeOps = true }: BrokerTestOptions,
   run: (test: Deno.TestContext) => Promise<void>,
 ): void {
   const missing = needs.filter((service) => FINDERS[service]() === null);
-  register(name, outlookOf(missing, areRequired()), run);
+  register(name, outlookOf(missing, areRequired()), run, sanitizeOps);
 }
 
 /** What only Linux has, or only root may, is skipped elsewhere, required or not. */
@@ -69,10 +75,15 @@ function areRequired(): boolean {
   return Deno.env.get("REQUIRE_SERVICES") === "1";
 }
 
-function register(name: string, outlook: Outlook, run: (test: Deno.TestContext) => Promise<void>): void {
+function register(
+  name: string,
+  outlook: Outlook,
+  run: (test: Deno.TestContext) => Promise<void>,
+  sanitizeOps = true,
+): void {
   switch (outlook.kind) {
     case "run":
-      return Deno.test(name, run);
+      return Deno.test({ name, fn: run, sanitizeOps });
     case "skip":
       return Deno.test({ name: `${name} [skipped: ${outlook.reason}]`, ignore: true, fn: run });
     case "fail":
