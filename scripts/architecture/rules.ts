@@ -151,7 +151,6 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   "kafkajs": "src/clients/kafka.ts",
   "mqtt": "src/clients/mqtt.ts",
   "prom-client": "src/clients/prometheus.ts",
-  "uuid": "src/queue/sqlite_queue.ts",
   "yaml": "src/config/file.ts",
 };
 
@@ -159,6 +158,7 @@ export const PACKAGES: Readonly<Record<string, string>> = {
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:path": ["src/config/", "src/commands/"],
   "node:sqlite": ["src/queue/"],
+  "node:timers": ["src/runtime/"],
   "node:util": ["src/config/"],
 };
 

@@ -73,6 +73,10 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE edge_items (
      id TEXT PRIMARY KEY, payload TEXT NOT NULL, accepted_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
      last_error TEXT)`,
+  `DROP INDEX event_lanes;
+   DROP INDEX event_heads;
+   CREATE INDEX event_followers ON event_items (integration_key, alert_key) WHERE behind = 1;
+   CREATE INDEX event_retries ON event_items (integration_key, next_attempt_at) WHERE next_attempt_at > 0`,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -8,7 +8,7 @@ import { failureOf } from "../runtime/failure.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
 import { openDatabase, refuseForeignContent, refuseMissing, takeLock, verdictOf } from "./database.ts";
 import { logPathOf } from "./database_files.ts";
-import { countRows, EventRows } from "./event_rows.ts";
+import { countRows } from "./event_rows.ts";
 
 export interface Salvage {
   /** Where the corrupt file lies now; null where nothing was wrong. */
@@ -40,8 +40,6 @@ export function repair(path: string, aside: string): Salvage {
   // What is lost stays visible: the audit will not hold until an operator has looked.
   fresh.prepare("UPDATE ledger SET accepted = ?, delivered = ?, purged = ?")
     .run(accepted, ledger?.delivered ?? 0, ledger?.purged ?? 0);
-  fresh.exec("UPDATE event_items SET behind = 1 WHERE behind IS NOT NULL");
-  new EventRows(fresh).rebuildLanes();
   fresh.exec("COMMIT");
   const missing = ledger === null ? null : accepted - gone - counts.queued - counts.dead;
   return { aside, ...counts, missing };

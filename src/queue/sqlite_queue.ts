@@ -1,28 +1,33 @@
-/** The queue on SQLite: rows are the truth, memory holds only what is claimed and a short buffer of what comes next. */
+/** The queue on SQLite: rows are the truth, memory holds what tells which of them are heads. */
 
-import { v7 as newId } from "uuid";
-import type { DatabaseSync } from "node:sqlite";
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { adopt, readHeads } from "./adoption.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
+import type { StoredEvent } from "./event_columns.ts";
+import { EventIds } from "./event_id.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { HeadRows } from "./head_rows.ts";
+import { Heads } from "./heads.ts";
+import { LiveLanes } from "./live_lanes.ts";
 import { isFull } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
-/** Claimable events kept in memory, with their payload of at most 16 kB each. */
-const BUFFERED_EVENTS_MAX = 512;
-/** Due retries, and new events, read for one integration key before the next key has its turn. */
-const ROWS_PER_KEY = 128;
 /** After which a sender may try again when the disk fails. */
 const DISK_RETRY_SECONDS = 5;
 /** And when a bound is reached: it takes a while until enough has left. */
 const FULL_RETRY_SECONDS = 10;
-/** More keys than this wait for their turn in the rotation of probes. */
-const ARRIVED_KEYS_MAX = 1_000;
+/** A row at its largest, with its index entries. */
+const ROW_BYTES_MAX = 32 * 1024;
+/** Rows written at most until the size of the file is looked up again. */
+const UNMEASURED_ROWS_MAX = 256;
+/** In a storm of larger groups, the file's place is looked up once in this time: two system calls for each group. */
+const STORM_GROUP = 8;
+const PLACE_CHECK_MS = 5;
 const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Beyond these nothing more is accepted; nothing is ever evicted. */
@@ -39,29 +44,29 @@ interface Delta {
   delivered: number;
   queued: number;
   dead: number;
+  followers: number;
 }
 
-const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0 };
+const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0, followers: 0 };
 
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
   readonly #rows: EventRows;
+  readonly #heads: Heads;
+  readonly #lanes: LiveLanes;
   readonly #commits: GroupCommit;
   readonly #clock: Clock;
-  /** Ids of heads that must not be read from the file: buffered, being sent, or written but not yet durable. */
-  readonly #taken = new Set<string>();
-  #buffer: QueuedEvent[] = [];
-  /** Whether the file may hold claimable rows that are not in the buffer. */
-  #unread = true;
-  #lastKey = "";
-  /** Integration keys of new heads since the last probe. */
-  readonly #arrivedKeys = new Set<string>();
-  #nextDue: number | null = null;
+  readonly #ids = new EventIds();
   #ledger: Ledger;
   #counts: RowCounts;
+  /** Queued events that are not the heads of their lanes. */
+  #followers: number;
   #delta: Delta = { ...NO_DELTA };
   #bytesUsed: number;
+  #unmeasuredRows = 0;
   #foreignChanges: number;
+  /** By `performance.now()`. */
+  #placeCheckedAt = -Infinity;
   /** Events that wait for their commit. */
   #arriving = 0;
   readonly #limits: QueueLimits;
@@ -69,12 +74,28 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
-    const adopt = (db: DatabaseSync) => new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
-    return new SqliteQueue(openDatabase(path, adopt), limits, clock);
+    const lanes = new LiveLanes();
+    const found: { heads: Heads; followers: number }[] = [];
+    const database = openDatabase(path, (db) => {
+      adopt(db, clock.now(), RETRY_AFTER_MAX_MS);
+      const heads = new Heads(new HeadRows(db), clock);
+      const followers = readHeads(db, lanes, (key, rowid) => heads.add(key, rowid));
+      found.push({ heads, followers });
+    });
+    return new SqliteQueue(database, lanes, found[0]!, limits, clock);
   }
 
-  private constructor(database: DurableDatabase, limits: QueueLimits, clock: Clock) {
+  private constructor(
+    database: DurableDatabase,
+    lanes: LiveLanes,
+    { heads, followers }: { heads: Heads; followers: number },
+    limits: QueueLimits,
+    clock: Clock,
+  ) {
     this.#database = database;
+    this.#lanes = lanes;
+    this.#heads = heads;
+    this.#followers = followers;
     this.#limits = limits;
     this.#clock = clock;
     this.#rows = new EventRows(database.db);
@@ -82,13 +103,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#counts = this.#rows.counts();
     this.#bytesUsed = this.#rows.bytesUsed();
     this.#foreignChanges = this.#rows.foreignChanges();
-    this.#nextDue = this.#rows.nextDueAfter(0);
+    this.#heads.rescan();
     this.#commits = new GroupCommit(database.db, () => database.sync(), {
       beforeCommit: () => this.#beforeCommit(),
       written: () => this.#written(),
       // After those who wait for this commit: they acknowledge first.
       durable: () => queueMicrotask(() => this.#onAvailable()),
-      afterRollback: () => this.#delta = { ...NO_DELTA },
+      afterRollback: () => {
+        this.#delta = { ...NO_DELTA };
+        this.#lanes.rolledBack();
+      },
     });
   }
 
@@ -145,24 +169,22 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     return new Promise((resolve, reject) => {
       const { full } = this;
       if (full !== null) return reject(new QueueUnavailable(full, FULL_RETRY_SECONDS));
-      const queued: QueuedEvent = { id: newId(), event, apiPath, attempts: 0, acceptedAt: this.#clock.now() };
+      const acceptedAt = this.#clock.now();
+      const queued: QueuedEvent = { id: this.#ids.next(acceptedAt), event, apiPath, attempts: 0, acceptedAt };
       let isHead = false;
       this.#arriving++;
       this.#commits.add({
         apply: () => {
-          isHead = this.#rows.insert(queued);
-          if (isHead) this.#taken.add(queued.id);
-          this.#delta.accepted++;
-          this.#delta.queued++;
+          isHead = this.#insert(queued);
         },
         committed: () => {
           this.#arriving--;
           resolve(queued);
-          if (isHead) this.#offer(queued);
+          if (isHead) this.#heads.offer(queued);
         },
         failed: (error) => {
           this.#arriving--;
-          this.#taken.delete(queued.id);
+          this.#heads.forget(queued.id);
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
@@ -171,66 +193,43 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   claim(isPaused: (integrationKey: string) => boolean): QueuedEvent | null {
-    for (;;) {
-      const next = this.#buffer.shift();
-      if (next === undefined) {
-        if (!this.#unread) return null;
-        this.#refill(isPaused);
-        if (this.#buffer.length === 0) return null;
-      } else if (isPaused(next.event.integrationKey)) {
-        // Its row stays; whoever ends the pause calls rescan().
-        this.#taken.delete(next.id);
-      } else {
-        return next;
-      }
-    }
+    return this.#heads.claim(isPaused);
   }
 
   claimProbe(
     isPaused: (integrationKey: string) => boolean,
     failedKeys: ReadonlySet<string>,
   ): QueuedEvent | null {
-    this.#returnBuffer();
-    this.#arrivedKeys.clear();
-    const probe = this.#rows.probe((key) => !isPaused(key) && !failedKeys.has(key), this.#taken) ??
-      this.#rows.rotate((key) => !isPaused(key), this.#taken);
-    if (probe !== null) this.#taken.add(probe.id);
-    return probe;
+    return this.#heads.claimProbe(isPaused, failedKeys);
   }
 
   claimUntried(
     isPaused: (integrationKey: string) => boolean,
     failedKeys: ReadonlySet<string>,
   ): QueuedEvent | null {
-    for (const key of this.#arrivedKeys) {
-      this.#arrivedKeys.delete(key);
-      if (failedKeys.has(key) || isPaused(key)) continue;
-      this.#returnBuffer();
-      const head = this.#rows.headOf(key, this.#taken);
-      if (head === null) continue;
-      this.#taken.add(head.id);
-      return head;
-    }
-    return null;
+    return this.#heads.claimUntried(isPaused, failedKeys);
   }
 
   settle(claimed: QueuedEvent, settlement: Settlement): Promise<void> {
     return new Promise((resolve) => {
-      let next: QueuedEvent | null = null;
+      let next: StoredEvent | null = null;
+      const forgetNext = () => {
+        if (next !== null) this.#heads.forget(next.queued.id);
+      };
       this.#commits.add({
         apply: () => {
-          if (next !== null) this.#taken.delete(next.id);
+          forgetNext();
           next = this.#apply(claimed, settlement);
-          if (next !== null) this.#taken.add(next.id);
+          if (next !== null) this.#heads.take(next);
         },
         committed: () => {
-          if (settlement.kind === "waiting") this.#expect(settlement.nextAttemptAt);
-          this.#taken.delete(claimed.id);
+          if (settlement.kind === "waiting") this.#heads.expect(settlement.nextAttemptAt);
+          this.#heads.forget(claimed.id);
           resolve();
-          if (next !== null) this.#offer(next);
+          if (next !== null) this.#heads.offer(next.queued);
         },
         failed: () => {
-          if (next !== null) this.#taken.delete(next.id);
+          forgetNext();
           return true;
         },
       });
@@ -238,18 +237,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   release(claimed: QueuedEvent): void {
-    this.#taken.delete(claimed.id);
-    this.#unread = true;
+    this.#heads.release(claimed);
   }
 
   nextDueAt(): number | null {
-    return this.#nextDue;
+    return this.#heads.nextDue;
   }
 
-  /** Reads the file again at the next claim: a retry is due, a pause is over, or another process changed rows. */
+  /** Looks everywhere again at the next claim: a retry is due, or a pause is over. */
   rescan(): void {
-    this.#unread = true;
-    this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
+    this.#heads.rescan();
   }
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
@@ -259,16 +256,18 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#foreignChanges = version;
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
-    this.#returnBuffer();
-    this.rescan();
-    this.#onAvailable();
+    this.#commits.add({
+      apply: () => this.#readAnew(),
+      committed: () => this.#heads.rescan(),
+      failed: () => true,
+    });
   }
 
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
   postpone(byMs: number): void {
     this.#commits.add({
       apply: () => this.#rows.postpone(byMs),
-      committed: () => this.rescan(),
+      committed: () => this.#heads.rescan(),
       failed: () => true,
     });
   }
@@ -278,14 +277,26 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#database[Symbol.dispose]();
   }
 
+  /** True where the new row is the head of its lane. */
+  #insert(queued: QueuedEvent): boolean {
+    const { integrationKey, alertKey } = queued.event;
+    const isHead = alertKey === null || this.#lanes.enter(integrationKey, alertKey);
+    const rowid = this.#rows.insert(queued, !isHead, queued.acceptedAt);
+    this.#delta.accepted++;
+    this.#delta.queued++;
+    if (isHead) this.#heads.take({ rowid, queued });
+    else this.#delta.followers++;
+    return isHead;
+  }
+
   /** The new head of the lane. An event that an operator has removed meanwhile is settled already, and counted. */
-  #apply(claimed: QueuedEvent, settlement: Settlement): QueuedEvent | null {
+  #apply(claimed: QueuedEvent, settlement: Settlement): StoredEvent | null {
     switch (settlement.kind) {
       case "delivered": {
         if (!this.#rows.remove(claimed.id)) return null;
         this.#delta.delivered++;
         this.#delta.queued--;
-        return this.#rows.advance(claimed.event);
+        return this.#advance(claimed.event);
       }
       case "waiting":
         this.#rows.wait(claimed.id, settlement);
@@ -294,69 +305,61 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         if (!this.#rows.bury(claimed, settlement, this.#clock.now())) return null;
         this.#delta.queued--;
         this.#delta.dead++;
-        return this.#rows.advance(claimed.event);
+        return this.#advance(claimed.event);
       }
     }
   }
 
-  #expect(retryAt: number): void {
-    this.#nextDue = Math.min(this.#nextDue ?? Infinity, retryAt);
+  #advance({ integrationKey, alertKey }: AlertEvent): StoredEvent | null {
+    if (alertKey === null) return null;
+    const hasFollowers = this.#followers + this.#delta.followers > 0;
+    const next = hasFollowers ? this.#rows.promote(integrationKey, alertKey) : null;
+    if (next === null) this.#lanes.leave(integrationKey, alertKey);
+    else this.#delta.followers--;
+    return next;
+  }
+
+  /** Another process may have removed or added any row. */
+  #readAnew(): void {
+    const taken = this.#heads.restart();
+    this.#delta.followers = 0;
+    this.#followers = readHeads(this.#database.db, this.#lanes, (key, rowid) => {
+      if (!taken.has(rowid)) this.#heads.add(key, rowid);
+    });
   }
 
   #beforeCommit(): void {
     // What is queued already goes on leaving, but nothing new is promised.
-    if (this.#delta.accepted > 0 && !this.#database.isInPlace()) throw new Error(FILE_GONE);
+    if (this.#delta.accepted > 0) this.#checkPlace();
     this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
   }
 
+  #checkPlace(): void {
+    const now = performance.now();
+    if (this.#delta.accepted >= STORM_GROUP && now - this.#placeCheckedAt < PLACE_CHECK_MS) return;
+    if (!this.#database.isInPlace()) throw new Error(FILE_GONE);
+    this.#placeCheckedAt = now;
+  }
+
   #written(): void {
-    this.#ledger.accepted += this.#delta.accepted;
-    this.#ledger.delivered += this.#delta.delivered;
-    this.#counts.queued += this.#delta.queued;
-    this.#counts.dead += this.#delta.dead;
+    const { accepted, delivered, queued, dead, followers } = this.#delta;
+    this.#ledger.accepted += accepted;
+    this.#ledger.delivered += delivered;
+    this.#counts.queued += queued;
+    this.#counts.dead += dead;
+    this.#followers += followers;
     this.#delta = { ...NO_DELTA };
+    this.#lanes.committed();
+    this.#measure(accepted + delivered);
+  }
+
+  /** Looks the size up as often as it takes to stop at the bound. */
+  #measure(rows: number): void {
+    this.#unmeasuredRows += rows;
+    const roomForRows = (this.#limits.bytesMax - this.#bytesUsed) / ROW_BYTES_MAX;
+    if (this.#unmeasuredRows < Math.min(UNMEASURED_ROWS_MAX, roomForRows)) return;
+    this.#unmeasuredRows = 0;
     this.#bytesUsed = this.#rows.bytesUsed();
-  }
-
-  /** Buffers a new head, unless older ones wait in the file: those go first. */
-  #offer(head: QueuedEvent): void {
-    if (this.#arrivedKeys.size < ARRIVED_KEYS_MAX) this.#arrivedKeys.add(head.event.integrationKey);
-    if (this.#unread || this.#buffer.length >= BUFFERED_EVENTS_MAX) {
-      this.#unread = true;
-      this.#taken.delete(head.id);
-    } else {
-      this.#buffer.push(head);
-    }
-  }
-
-  #returnBuffer(): void {
-    for (const event of this.#buffer) this.#taken.delete(event.id);
-    this.#buffer = [];
-    this.#unread = true;
-  }
-
-  /** Takes turns between integration keys, so that a flood on one does not hold back the others. */
-  #refill(isPaused: (integrationKey: string) => boolean): void {
-    const now = this.#clock.now();
-    const firstKey = this.#rows.keyAfter(this.#lastKey) ?? this.#rows.keyAfter("");
-    let key = firstKey;
-    let more = false;
-    while (key !== null) {
-      if (!isPaused(key)) {
-        const { heads, isAll } = this.#rows.claimable(key, now, this.#taken, ROWS_PER_KEY);
-        more ||= !isAll;
-        for (const head of heads) this.#taken.add(head.id);
-        this.#buffer.push(...heads);
-      }
-      this.#lastKey = key;
-      key = this.#rows.keyAfter(key) ?? this.#rows.keyAfter("");
-      if (key === firstKey) break;
-      if (this.#buffer.length >= ROWS_PER_KEY) {
-        more = true;
-        break;
-      }
-    }
-    this.#unread = more;
   }
 }
 

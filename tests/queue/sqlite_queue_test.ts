@@ -231,7 +231,7 @@ Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not fail
     return found?.event.summary ?? null;
   };
   assert.equal(probe(["a"]), "b1");
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "b1", "a1", "b2", "a2"]);
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "b2", "a1", "b1", "a2"]);
   assert.deepEqual([1, 2, 3].map(() => probe(["a", "b"], ["b"])), ["a1", "a2", "a1"]);
   assert.equal(probe([], ["a", "b"]), null);
 });
