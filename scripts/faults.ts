@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { resolve } from "node:path";
 import type { AgentCommand } from "../tests/support/agent_process.ts";
 import { tryApi } from "./faults/api.ts";
+import { tryClock } from "./faults/clock.ts";
 import { tryDescriptors } from "./faults/descriptors.ts";
 import { tryDisk } from "./faults/disk.ts";
 import { Findings, lineOf } from "./faults/findings.ts";
@@ -19,6 +20,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   kill: tryKill,
   disk: tryDisk,
   api: tryApi,
+  clock: tryClock,
   descriptors: tryDescriptors,
   fuzz: tryFuzz,
 };

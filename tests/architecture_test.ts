@@ -136,11 +136,11 @@ const BREACHES: {
     what: "a package without an importer of its own",
     changes: {
       "deno.json":
-        '{ "imports": {\n"prom-client": "npm:prom-client@1",\n"yaml": "npm:yaml@1",\n"mqtt": "npm:mqtt@5" } }',
-      "src/sources/http.ts": 'import "mqtt";\n',
+        '{ "imports": {\n"prom-client": "npm:prom-client@1",\n"yaml": "npm:yaml@1",\n"left-pad": "npm:left-pad@1" } }',
+      "src/sources/http.ts": 'import "left-pad";\n',
     },
     at: "deno.json:4: package:",
-    says: /"mqtt" has no row in PACKAGES/,
+    says: /"left-pad" has no row in PACKAGES/,
   },
   {
     what: "SQLite outside the queue",

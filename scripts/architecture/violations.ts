@@ -98,12 +98,12 @@ function importOrigins({ edges }: Project): Breach[] {
 function packages({ edges, files, packages }: Project): Breach[] {
   const wrong = edges.flatMap(({ from, line, target }) => {
     if (target.kind !== "package") return [];
-    const importer = PACKAGES[target.name];
-    if (importer === undefined || fits(from, importer)) return [];
-    return [{ file: from, line, text: `imports "${target.name}", only ${importer} may` }];
+    const importers = PACKAGES[target.name];
+    if (importers === undefined || fitsAny(from, importers)) return [];
+    return [{ file: from, line, text: `imports "${target.name}", only ${listed(importers)} may` }];
   });
   const used = new Set(edges.map(({ target }) => target.kind === "package" ? target.name : ""));
-  const listed = packages.flatMap((name) => {
+  const unlisted = packages.flatMap((name) => {
     const file = "deno.json";
     const line = lineOf(files.get(file) ?? "", JSON.stringify(name));
     return [
@@ -113,7 +113,7 @@ function packages({ edges, files, packages }: Project): Breach[] {
         : [{ file, line, text: `"${name}" has no row in PACKAGES, add its one importer` }]),
     ];
   });
-  return [...wrong, ...listed];
+  return [...wrong, ...unlisted];
 }
 
 function nodeModules({ edges }: Project): Breach[] {

@@ -1,6 +1,6 @@
 /** A database file with many queued events, as the agent itself would have written it. */
 
-import { DatabaseSync, type SupportedValueType } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { eventText } from "./events.ts";
 
 /** Between two of these the process can take a signal. */
@@ -54,7 +54,7 @@ function columnsOf(db: DatabaseSync, table: string): Set<string> {
 }
 
 /** The columns of both agents; those that a file has not are left out. */
-function rowOf(number: number, integrationKeys: readonly string[]): Record<string, SupportedValueType> {
+function rowOf(number: number, integrationKeys: readonly string[]): Record<string, SQLInputValue> {
   const event: EventFields = JSON.parse(eventText(number, integrationKeys));
   return {
     id: idOf(number),

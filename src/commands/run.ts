@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
+import { mappingConfig, policyMapping } from "../config/consumers.ts";
 import { daemonConfig, logConfig } from "../config/daemon.ts";
 import type { NamedFiles } from "../config/brokers.ts";
 import { enrichmentOf } from "../config/enrichment.ts";
@@ -15,6 +16,7 @@ import {
   auditPermissions,
   eventPermissions,
   heartbeatPermissions,
+  NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
   relayPermissions,
@@ -25,6 +27,7 @@ import { runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
 import { showPermissions } from "./permissions.ts";
 
 const EXIT_USAGE = 2;
@@ -93,7 +96,7 @@ async function runCommand(
       return await runInJail(job, relayPermissions(config));
     }
     case "map":
-      return refuse(["map: is not there yet"]);
+      return await mapInput(values);
     case "event":
       return await runInJail(eventJob(values), eventPermissions(hostsOf(values)));
     case "heartbeat": {
@@ -124,6 +127,29 @@ async function runCommand(
       return await runInJail({ kind: "audit", file, json: values.json ?? false }, auditPermissions(file));
     }
   }
+}
+
+async function mapInput(values: FlagValues): Promise<number> {
+  if (Deno.stdin.isTerminal()) reportLine("reading the message from the terminal, up to Ctrl-D");
+  const payload = await readMessage(Deno.stdin);
+  if (payload === null) {
+    reportLine(`the message on stdin is larger than ${MESSAGE_BYTES_MAX} bytes`);
+    return 1;
+  }
+  const { topic = "", message_key: key = null, broker, json = false } = values;
+  const mapping = mappingConfig(values);
+  const { event, heartbeat, policy } = mapping.topics;
+  // Who asks about one message only need not say what the daemon must be told.
+  if (event === null && heartbeat === null && policy === null) {
+    mapping.topics = { ...mapping.topics, event: topic };
+  }
+  const job: Job = {
+    kind: "map",
+    message: { topic, key, payload },
+    mapping: { broker, mapping, policy: policy === null ? null : policyMapping(values) },
+    json,
+  };
+  return await runInJail(job, NO_PERMISSIONS);
 }
 
 function secretInFlag(flag: string): string {

@@ -92,5 +92,7 @@ function defaultOf(name: FlagName, flag: Flag): Given | undefined {
 /** Empty where the command line already has a problem with that very flag. */
 function missing(name: FlagName, flag: Flag, known: string[]): string {
   if (known.some((problem) => problem.startsWith(`--${name}:`))) return "";
-  return `--${name}: is required (${flag.help}); give the flag or set ${variablesOf(name).join(" or ")}`;
+  const variables = variablesOf(name);
+  const orSet = variables.length === 0 ? "" : ` or set ${variables.join(" or ")}`;
+  return `--${name}: is required (${flag.help}); give the flag${orSet}`;
 }

@@ -158,7 +158,7 @@ export class DeliveryLoop {
       this.#inFlight++;
       void this.#deliver(next, isProbe);
     }
-    this.#armTimer();
+    this.#armTimer(now);
   }
 
   /** Retries wait for a span of time, but a file can only keep the hour: when that is set anew, they move with it. */
@@ -314,11 +314,13 @@ export class DeliveryLoop {
     }
   }
 
-  /** One timer for whatever comes first: a probe, a due retry, the end of a pause. */
-  #armTimer(): void {
+  /**
+   * One timer for whatever comes first: a probe, a due retry, the end of a pause. `now` is the moment that the claims
+   * went by: at a later one a probe that was not due then would look as if it had been tried for.
+   */
+  #armTimer(now: number): void {
     if (this.#stopping) return;
     const { clock } = this.#deps;
-    const now = clock.monotonic();
     const { isOpen, nextProbeAt } = this.#breaker;
     // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.
     const probeAt = nextProbeAt !== null && nextProbeAt > now ? nextProbeAt : null;

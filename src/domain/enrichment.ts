@@ -6,9 +6,11 @@ import {
   isJsonObject,
   isSeverity,
   type JsonObject,
+  optionalFieldProblem,
   SEVERITY_MAX,
   SEVERITY_MIN,
 } from "./event.ts";
+import type { Explain } from "./explanation.ts";
 
 export interface Enrichment {
   /** Win over mapped labels and the event's own. */
@@ -31,6 +33,13 @@ export const NO_ENRICHMENT: Enrichment = {
   services: [],
 };
 
+/** What the dot paths lead to, where it can be used. */
+interface Mapped {
+  labels: { [name: string]: string };
+  routingKey: string | undefined;
+  severity: number | undefined;
+}
+
 /**
  * Applies the flags to an event; `message` is the JSON that the dot paths point into. What cannot be used is left
  * out and named in `warnings`; the event itself is always kept.
@@ -39,25 +48,25 @@ export function enrich(
   event: AlertEvent,
   message: unknown,
   enrichment: Enrichment,
+  explain?: Explain,
 ): { event: AlertEvent; warnings: string[] } {
   if (enrichment === NO_ENRICHMENT) return { event, warnings: [] };
   const warnings: string[] = [];
-  const mapped = mappedLabels(message, enrichment.labelPaths, warnings);
-  const labels = { ...event.labels, ...mapped, ...enrichment.labels };
-  const routingKey = enrichment.routingKeyPath === null
-    ? undefined
-    : mappedText(message, enrichment.routingKeyPath, "routingKey", warnings);
-  const severity = mappedSeverity(message, enrichment.severityPath, warnings) ?? event.severity;
-  return {
-    event: {
-      ...event,
-      labels: Object.keys(labels).length === 0 ? null : labels,
-      routingKey: routingKey ?? event.routingKey,
-      severity: severity ?? enrichment.severity,
-      services: withServices(event.services, enrichment.services),
-    },
-    warnings,
+  const mapped = {
+    labels: mappedLabels(message, enrichment.labelPaths, warnings),
+    routingKey: mappedRoutingKey(message, enrichment.routingKeyPath, warnings),
+    severity: mappedSeverity(message, enrichment.severityPath, warnings),
   };
+  const labels = { ...event.labels, ...mapped.labels, ...enrichment.labels };
+  const enriched = {
+    ...event,
+    labels: Object.keys(labels).length === 0 ? null : labels,
+    routingKey: mapped.routingKey ?? event.routingKey,
+    severity: mapped.severity ?? event.severity ?? enrichment.severity,
+    services: withServices(event.services, enrichment.services),
+  };
+  if (explain !== undefined) explainEnrichment(event, enriched, mapped, enrichment, explain);
+  return { event: enriched, warnings };
 }
 
 /** The value at a dot path such as `data.host.name`; undefined where there is none. Own properties only. */
@@ -85,6 +94,15 @@ export function mappedText(
   return undefined;
 }
 
+function mappedRoutingKey(message: unknown, path: string | null, warnings: string[]): string | undefined {
+  if (path === null) return undefined;
+  const value = mappedText(message, path, "routingKey", warnings);
+  const misfit = optionalFieldProblem("routingKey", value);
+  if (misfit === undefined) return value;
+  warnings.push(`routingKey: the value at '${path}' is left out. ${misfit}`);
+  return undefined;
+}
+
 function mappedLabels(message: unknown, paths: { [name: string]: string }, warnings: string[]) {
   const labels: { [name: string]: string } = {};
   for (const [name, path] of Object.entries(paths)) {
@@ -94,19 +112,39 @@ function mappedLabels(message: unknown, paths: { [name: string]: string }, warni
   return labels;
 }
 
-function mappedSeverity(message: unknown, path: string | null, warnings: string[]): number | null {
-  if (path === null) return null;
+function mappedSeverity(message: unknown, path: string | null, warnings: string[]): number | undefined {
+  if (path === null) return undefined;
   const value = valueAt(message, path);
-  if (value === undefined || value === null) return null;
+  if (value === undefined || value === null) return undefined;
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   if (isSeverity(number)) return number;
   warnings.push(`severity: the value at '${path}' is not a number from ${SEVERITY_MIN} to ${SEVERITY_MAX}`);
-  return null;
+  return undefined;
 }
 
 function withServices(own: EventService[] | null, added: EventService[]): EventService[] | null {
   const missing = added.filter((service) => !own?.some((other) => sameService(service, other)));
   return missing.length === 0 ? own : [...(own ?? []), ...missing];
+}
+
+/** What a later line says of a field holds. */
+function explainEnrichment(
+  before: AlertEvent,
+  after: AlertEvent,
+  mapped: Mapped,
+  { labels, labelPaths, severityPath, routingKeyPath }: Enrichment,
+  explain: Explain,
+): void {
+  for (const name of Object.keys(mapped.labels)) {
+    explain(`labels.${name}`, `from '${labelPaths[name]}' (--map_key_label)`);
+  }
+  for (const name of Object.keys(labels)) explain(`labels.${name}`, "given by --label");
+  if (mapped.routingKey !== undefined) {
+    explain("routingKey", `from '${routingKeyPath}' (--map_key_routing_key)`);
+  }
+  if (mapped.severity !== undefined) explain("severity", `from '${severityPath}' (--map_key_severity)`);
+  else if (after.severity !== before.severity) explain("severity", "given by --severity");
+  if (after.services !== before.services) explain("services", "with those of --service");
 }
 
 function sameService(a: EventService, b: EventService): boolean {

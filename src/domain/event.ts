@@ -31,12 +31,26 @@ export interface AlertEvent {
   services: EventService[] | null;
 }
 
+/** Those whose shape is checked alike, in this order. */
+const OPTIONAL_FIELDS = [
+  "alertKey",
+  "details",
+  "routingKey",
+  "severity",
+  "images",
+  "links",
+  "services",
+  "labels",
+] as const;
+
+export type OptionalField = typeof OPTIONAL_FIELDS[number];
+
 export type ParsedEvent = { ok: true; event: AlertEvent } | { ok: false; problem: string };
 
 /** Reads an event from parsed JSON; a problem is one sentence that names the field. Unknown fields are ignored. */
 export function parseEvent(json: unknown): ParsedEvent {
   if (!isJsonObject(json)) return problem("The event must be a JSON object.");
-  const { eventType, priority, severity } = json;
+  const { eventType, priority } = json;
   const integrationKey = json.integrationKey ?? json.apiKey;
   if (absent(integrationKey)) return problem("Missing field 'integrationKey'.");
   if (typeof integrationKey !== "string") return problem("Field 'integrationKey' must be a string.");
@@ -45,23 +59,14 @@ export function parseEvent(json: unknown): ParsedEvent {
   if (!isEventType(eventType)) return problem("Unsupported value for field 'eventType'.");
   if (absent(json.summary)) return problem("Missing field 'summary'.");
   if (typeof json.summary !== "string") return problem("Field 'summary' must be a string.");
-  for (const name of ["alertKey", "details", "routingKey"]) {
-    const value = json[name];
-    if (!absent(value) && typeof value !== "string") return problem(`Field '${name}' must be a string.`);
-  }
-  for (const name of ["integrationKey", "apiKey", "alertKey", "summary", "details", "routingKey"]) {
-    // SQLite ends a text at such a character when it is read back, and a lane with it.
-    if (typeof json[name] === "string" && json[name].includes("\0")) {
-      return problem(`Field '${name}' must not contain the character U+0000.`);
-    }
+  for (const name of ["integrationKey", "apiKey", "summary"]) {
+    if (hasNul(json[name])) return problem(nulProblem(name));
   }
   if (!absent(priority) && !isPriority(priority)) return problem("Unsupported value for field 'priority'.");
-  if (!absent(severity) && !isSeverity(severity)) return problem("Unsupported value for field 'severity'.");
-  const misshapen = misshapenList(json, "images", isImage, "{src, href, alt}") ??
-    misshapenList(json, "links", isLink, "{href, text}") ??
-    misshapenList(json, "services", isService, "{id} or {alias}") ??
-    misshapenLabels(json.labels);
-  if (misshapen !== undefined) return problem(misshapen);
+  for (const name of OPTIONAL_FIELDS) {
+    const misfit = optionalFieldProblem(name, json[name]);
+    if (misfit !== undefined) return problem(misfit);
+  }
   return {
     ok: true,
     event: {
@@ -72,7 +77,7 @@ export function parseEvent(json: unknown): ParsedEvent {
       alertKey: (json.alertKey || null) as string | null,
       details: (json.details ?? null) as string | null,
       priority: priority ?? null,
-      severity: severity ?? null,
+      severity: (json.severity ?? null) as number | null,
       images: (json.images ?? null) as EventImage[] | null,
       links: (json.links ?? null) as EventLink[] | null,
       customDetails: json.customDetails ?? undefined,
@@ -81,6 +86,26 @@ export function parseEvent(json: unknown): ParsedEvent {
       services: (json.services ?? null) as EventService[] | null,
     },
   };
+}
+
+/** Null and absent fit every optional field; else one sentence that names it. */
+export function optionalFieldProblem(name: OptionalField, value: unknown): string | undefined {
+  if (absent(value)) return undefined;
+  switch (name) {
+    case "severity":
+      return isSeverity(value) ? undefined : "Unsupported value for field 'severity'.";
+    case "images":
+      return misshapenList(value, name, isImage, "{src, href, alt}");
+    case "links":
+      return misshapenList(value, name, isLink, "{href, text}");
+    case "services":
+      return misshapenList(value, name, isService, "{id} or {alias}");
+    case "labels":
+      return misshapenLabels(value);
+    default:
+      if (typeof value !== "string") return `Field '${name}' must be a string.`;
+      return hasNul(value) ? nulProblem(name) : undefined;
+  }
 }
 
 /** An event with nothing but what every event needs. */
@@ -136,23 +161,29 @@ function absent(value: unknown): value is null | undefined {
 }
 
 function misshapenList(
-  json: JsonObject,
+  list: unknown,
   name: string,
   isItem: (item: unknown) => boolean,
   shape: string,
 ): string | undefined {
-  const list = json[name];
-  if (absent(list)) return undefined;
   if (Array.isArray(list) && list.every(isItem)) return undefined;
   return `Field '${name}' must be a list of ${shape}.`;
 }
 
 function misshapenLabels(labels: unknown): string | undefined {
-  if (absent(labels)) return undefined;
   if (isJsonObject(labels) && Object.values(labels).every((value) => typeof value === "string")) {
     return undefined;
   }
   return "Field 'labels' must be an object of strings.";
+}
+
+/** SQLite ends a text at such a character when it is read back, and a lane with it. */
+function hasNul(value: unknown): boolean {
+  return typeof value === "string" && value.includes("\0");
+}
+
+function nulProblem(name: string): string {
+  return `Field '${name}' must not contain the character U+0000.`;
 }
 
 function isImage(item: unknown): item is EventImage {

@@ -1,5 +1,6 @@
 /** What the main thread and the agent's worker say to each other. */
 
+import type { MapJob } from "../commands/map_job.ts";
 import type { OperatorJob } from "../commands/operator_job.ts";
 import type { RepairJob } from "../commands/repair_job.ts";
 import type { AuditJob } from "../commands/audit_job.ts";
@@ -8,7 +9,7 @@ import type { SendHeartbeatJob } from "../commands/heartbeat_job.ts";
 import type { RelayJob } from "../commands/daemon_job.ts";
 
 /** Plain data, because it is cloned into the worker. */
-export type Job = RelayJob | SendEventJob | SendHeartbeatJob | AuditJob | OperatorJob | RepairJob;
+export type Job = RelayJob | SendEventJob | SendHeartbeatJob | AuditJob | OperatorJob | RepairJob | MapJob;
 
 export type ToWorker = { type: "start"; job: Job } | { type: "stop" };
 

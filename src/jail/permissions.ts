@@ -16,6 +16,9 @@ export interface IlertHosts {
   heartbeatHost: string;
 }
 
+/** For what only computes and prints. */
+export const NO_PERMISSIONS: Permissions = { net: [], read: [], write: [] };
+
 /** The form `new Worker` takes. */
 export function workerPermissions(permissions: Permissions) {
   return { ...permissions, env: false, run: false, sys: false, ffi: false, import: false };

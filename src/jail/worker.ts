@@ -55,6 +55,8 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
     case "heartbeat":
       return await (await import("../commands/heartbeat_job.ts")).sendHeartbeat(job, stop);
+    case "map":
+      return (await import("../commands/map_job.ts")).showMapping(job);
     case "operator":
       return (await import("../commands/operator_job.ts")).operate(job);
     case "repair":

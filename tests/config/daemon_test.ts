@@ -86,7 +86,7 @@ Deno.test("daemonConfig() takes MQTT addresses in all their forms", async () => 
       ["-m ws://broker/mqtt", "ws://broker:80/mqtt"],
       ["-m ws://broker:9001 --mqtt_tls", "wss://broker:9001"],
       ["-m [::1]:1885", "mqtt://[::1]:1885"],
-    ]
+    ] as const
   ) {
     const { config } = await relay(`${line} -e events`);
     assert.equal(config.consumers?.mqtt?.connection.url, url, line);

@@ -61,6 +61,19 @@ class FakeIlert implements EventReceiver {
   }
 }
 
+/** As the real one: reading it takes time, and its timers fire up to a millisecond early, because they drop fractions. */
+class CoarseClock extends FakeClock {
+  #readings = 0;
+
+  override monotonic(): number {
+    return super.monotonic() + 0.1 * this.#readings++;
+  }
+
+  override after(delayMs: number, callback: () => void): () => void {
+    return super.after(Math.trunc(delayMs), callback);
+  }
+}
+
 interface Setting extends AsyncDisposable {
   clock: FakeClock;
   ilert: FakeIlert;
@@ -74,10 +87,10 @@ interface Setting extends AsyncDisposable {
 }
 
 function setting(
-  options: { retriesMax?: number; concurrency?: number; random?: () => number } = {},
+  options: { retriesMax?: number; concurrency?: number; random?: () => number; clock?: FakeClock } = {},
 ): Setting {
   const folder = new TempFolder();
-  const clock = new FakeClock();
+  const { clock = new FakeClock() } = options;
   const queue = SqliteQueue.open(folder.file("a.db3"), ROOMY, clock);
   const ilert = new FakeIlert(clock);
   const log = memoryLog();
@@ -416,4 +429,16 @@ Deno.test("DeliveryLoop does not spin while the API is away and the queue is emp
   for (let held = queue.claim(() => false); held !== null; held = queue.claim(() => false));
   await pass(5_000);
   assert.ok(clock.timers <= 1);
+});
+
+Deno.test("DeliveryLoop goes on probing when its timer fires a moment before the probe is due", async () => {
+  await using test = setting({ clock: new CoarseClock() });
+  test.ilert.answer = () => UNREACHABLE;
+  await test.add({ summary: "1" });
+  await test.pass(100_000);
+  const probes = test.ilert.attempts.length;
+  assert.ok(probes > 80, `${probes} attempts in 100 s`);
+  test.ilert.answer = () => DELIVERED;
+  await test.pass(2_000);
+  assert.equal(test.queue.counts.queued, 0);
 });

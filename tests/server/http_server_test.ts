@@ -193,7 +193,7 @@ Deno.test("the /api paths need the token where one is set, the others never", as
   ) {
     const headers = authorization === undefined ? json : { ...json, authorization };
     const { status, headers: answered } = await post(agent.url, body, headers);
-    assert.equal(status, 401, authorization);
+    assert.equal(status, 401, `${authorization}`);
     assert.equal(answered.get("www-authenticate"), "Bearer");
   }
   assert.equal((await ask(`${agent.url}/api/heartbeats/k`)).status, 401);

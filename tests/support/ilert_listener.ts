@@ -8,8 +8,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-const FREE_PORT_MIN = 20_000;
-const FREE_PORT_MAX = 32_000;
+const FREE_PORTS: PortRange = { min: 20_000, max: 32_000 };
 const FREE_PORT_ATTEMPTS_MAX = 100;
 
 export interface Exchange {
@@ -38,6 +37,12 @@ export interface Listener {
   readonly port: number;
   /** Refuses new connections and cuts the established ones, answered or not. */
   close(): Promise<void>;
+}
+
+/** From `min` up to, but not with, `max`. */
+export interface PortRange {
+  min: number;
+  max: number;
 }
 
 export interface Address {
@@ -93,9 +98,10 @@ export async function listenRaw({ hostname, port }: Address, handler: Handler): 
  */
 export async function listenOnFreePort(
   listen: (port: number) => Listener | Promise<Listener>,
+  { min, max } = FREE_PORTS,
 ): Promise<Listener> {
   for (let attempt = 1;; attempt++) {
-    const port = FREE_PORT_MIN + Math.floor(Math.random() * (FREE_PORT_MAX - FREE_PORT_MIN));
+    const port = min + Math.floor(Math.random() * (max - min));
     try {
       return await listen(port);
     } catch (error) {
