@@ -5,6 +5,7 @@ import { SCHEMA_VERSION } from "../../src/queue/migrations.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { createEarlierDatabase } from "../support/earlier_database.ts";
 import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
 import { ROOMY } from "../support/queue_limits.ts";
 import { TempFolder } from "../support/temp_folder.ts";
@@ -206,6 +207,27 @@ Deno.test("openDatabase() takes over a file from before the Rust agent's own mig
   }
   await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
   assert.equal(queue.claim(() => false)?.event.integrationKey, "K");
+});
+
+Deno.test("openDatabase() takes over a file from when the lanes were an index", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using earlier = createEarlierDatabase(path);
+    const rows = [["1", "lane", "0"], ["2", "lane", "1"], ["3", "other", "0"], ["4", "lane", "1"]] as const;
+    for (const [id, alert_key, behind] of rows) {
+      insertRustEvent(earlier, { id, alert_key, behind, summary: id });
+    }
+    earlier.exec("UPDATE ledger SET accepted = 4; UPDATE event_items SET next_attempt_at = 7 WHERE id = '3'");
+  }
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
+  const order: string[] = [];
+  for (let head = queue.claim(() => false); head !== null; head = queue.claim(() => false)) {
+    order.push(head.event.summary);
+    await queue.settle(head, { kind: "delivered" });
+  }
+  assert.deepEqual(order, ["3", "1", "2", "4"]);
+  assert.deepEqual({ ...queue.ledger }, { accepted: 4, delivered: 4, purged: 0 });
 });
 
 Deno.test("a file we have used still takes and gives the Rust agent's rows by its own statements", async () => {

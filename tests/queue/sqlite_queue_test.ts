@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { unaccounted } from "../../src/domain/ledger.ts";
+import { openForCommand } from "../../src/queue/database.ts";
+import { Operator } from "../../src/queue/operator.ts";
 import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { anEvent } from "../support/events.ts";
@@ -421,4 +423,76 @@ Deno.test("SqliteQueue.enqueue() promises nothing once its file is deleted or re
   await queue.enqueue(anEvent(), null);
   assert.equal(queue.failure, null);
   holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() lets a lane go on whose head was dropped, and begin anew after all were", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "gone" }), null);
+  {
+    using other = openForCommand(opening.path, "write");
+    const ids = other.db.prepare("SELECT id FROM event_items WHERE summary IN ('1', 'gone')").all();
+    const selection = { ids: ids.map(({ id }) => String(id)), key: null, acceptedBefore: null, status: null };
+    assert.equal(new Operator(other.db).dropQueued(selection), 2);
+  }
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "came before it was noticed" }), null);
+  queue.noticeChanges();
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "came after" }), null);
+  assert.deepEqual(summaries(queue).sort(), ["2", "came before it was noticed"]);
+  assert.deepEqual(queue.counts, { queued: 3, dead: 0 });
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() puts a dead letter that is retried at the end of its lane", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  await queue.settle(head, { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null });
+  {
+    using other = openForCommand(opening.path, "write");
+    const all = { ids: [], key: null, acceptedBefore: null, status: null };
+    assert.deepEqual(new Operator(other.db).retryDead(all), { retried: 1, refused: [] });
+  }
+  queue.noticeChanges();
+  const order: string[] = [];
+  for (const _ of ["2", "1"]) {
+    await until(() => queue.counts.dead === 0, "it is noticed");
+    const next = queue.claim(nobody);
+    assert.ok(next);
+    assert.equal(queue.claim(nobody), null);
+    order.push(next.event.summary);
+    await queue.settle(next, DELIVERED);
+  }
+  assert.deepEqual(order, ["2", "1"]);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() that the disk refuses is done once it takes writes again", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  using other = new DatabaseSync(opening.path);
+  other.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON event_items BEGIN SELECT RAISE(ABORT, 'no'); END;
+    DELETE FROM event_items WHERE summary = '1'; UPDATE ledger SET purged = 1`);
+  queue.noticeChanges();
+  await until(() => queue.failure !== null, "it is refused");
+  other.exec("DROP TRIGGER refuse");
+  await until(() => queue.failure === null, "it is tried again");
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "3" }), null);
+  assert.deepEqual(summaries(queue), ["2"]);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.claimUntried() hands out an event of a key that has arrived since the last probe and has not failed", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const integrationKey of ["failed", "paused", "fresh"]) {
+    await queue.enqueue(anEvent({ integrationKey, summary: integrationKey }), null);
+  }
+  const untried = () => queue.claimUntried((key) => key === "paused", new Set(["failed"]))?.event.summary;
+  assert.equal(untried(), "fresh");
+  assert.equal(untried(), undefined);
 });
