@@ -1,21 +1,12 @@
-/** Every statement that changes or counts rows. Called inside a transaction where it writes. */
+/** Every statement that changes rows. Called inside a transaction. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { eventBody } from "../domain/event.ts";
-import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { type ArrayStatement, prepareArrays } from "./array_statement.ts";
-import {
-  acceptedAtOf,
-  COLUMNS,
-  insertedAtOf,
-  type StoredEvent,
-  storedEvent,
-  valuesOf,
-} from "./event_columns.ts";
+import { COLUMNS, insertedAtOf, type StoredEvent, storedEvent, valuesOf } from "./event_columns.ts";
 import type { QueuedEvent, Settlement } from "./queue.ts";
 
 export class EventRows {
-  readonly #db: DatabaseSync;
   readonly #insert: StatementSync;
   readonly #delete: StatementSync;
   readonly #promote: ArrayStatement;
@@ -23,14 +14,8 @@ export class EventRows {
   readonly #bury: StatementSync;
   readonly #postpone: StatementSync;
   readonly #addToLedger: StatementSync;
-  readonly #dataVersion: StatementSync;
-  readonly #pageCount: StatementSync;
-  readonly #freePages: StatementSync;
-  readonly #oldest: StatementSync;
-  readonly #pageSize: number;
 
   constructor(db: DatabaseSync) {
-    this.#db = db;
     this.#insert = db.prepare(
       `INSERT INTO event_items (${COLUMNS}, behind, inserted_at)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -58,11 +43,6 @@ export class EventRows {
     this.#addToLedger = db.prepare(
       "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
     );
-    this.#dataVersion = db.prepare("PRAGMA data_version");
-    this.#pageCount = db.prepare("PRAGMA page_count");
-    this.#freePages = db.prepare("PRAGMA freelist_count");
-    this.#oldest = db.prepare("SELECT created_at FROM event_items ORDER BY rowid LIMIT 1");
-    this.#pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size);
   }
 
   /** The rowid. `insertedAt` in ms since the epoch. */
@@ -103,41 +83,4 @@ export class EventRows {
   addToLedger(accepted: number, delivered: number): void {
     this.#addToLedger.run(accepted, delivered);
   }
-
-  /** Changes when, and only when, another connection has changed the file (PRAGMA data_version). */
-  foreignChanges(): number {
-    return Number(this.#dataVersion.get()?.data_version);
-  }
-
-  /** Of the pages in use. */
-  bytesUsed(): number {
-    const pages = Number(this.#pageCount.get()?.page_count) - Number(this.#freePages.get()?.freelist_count);
-    return pages * this.#pageSize;
-  }
-
-  /** In ms since the epoch; null where no event is queued. */
-  oldestAcceptedAt(): number | null {
-    const row = this.#oldest.get();
-    return row === undefined ? null : acceptedAtOf(row.created_at);
-  }
-
-  ledger(): Ledger {
-    return readLedger(this.#db);
-  }
-
-  counts(): RowCounts {
-    return countRows(this.#db);
-  }
-}
-
-export function readLedger(db: DatabaseSync): Ledger {
-  const row = db.prepare("SELECT accepted, delivered, purged FROM ledger").get();
-  return { accepted: Number(row?.accepted), delivered: Number(row?.delivered), purged: Number(row?.purged) };
-}
-
-export function countRows(db: DatabaseSync): RowCounts {
-  const row = db.prepare(
-    "SELECT (SELECT count(*) FROM event_items) AS queued, (SELECT count(*) FROM dead_letters) AS dead",
-  ).get();
-  return { queued: Number(row?.queued), dead: Number(row?.dead) };
 }

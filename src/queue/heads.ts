@@ -1,50 +1,26 @@
-/**
- * Which head is sent next. A head is in one place at a time:
- *
- *   arriving ── durable ──▶ fresh: its rowid in line ──▶ buffered ── claim ──▶ sending
- *                              ▲                                                  │
- *                              ├───────────────── release ────────────────────────┤
- *                              │              waiting: found in the file ◀────────┘ settled as such
- *
- * Payloads are in the file, except those of the buffer. What is arriving, buffered or sending is `taken`.
- */
+/** Which head is sent next. Those that come first are buffered, with their payload. */
 
 import type { Clock } from "../runtime/clock.ts";
 import type { StoredEvent } from "./event_columns.ts";
-import { FIRST_PLACE, type HeadRows, type Place, type WaitingHead } from "./head_rows.ts";
+import { HeadPlaces } from "./head_places.ts";
+import { FIRST_PLACE, type HeadRows } from "./head_rows.ts";
+import { Probes } from "./probes.ts";
 import type { QueuedEvent } from "./queue.ts";
-import { RowidLine } from "./rowid_line.ts";
 
 /** Claimable events kept in memory, with their payload of at most 16 kB each. */
 const BUFFERED_EVENTS_MAX = 512;
 /** Due retries, and new events, read for one integration key before the next key has its turn. */
 const ROWS_PER_KEY = 128;
-/** Retries read at once where one is looked for. */
-const ROWS_PER_SEARCH = 8;
 /** More keys than this wait for their turn in the rotation of probes. */
 const ARRIVED_KEYS_MAX = 1_000;
-
-interface Taken {
-  rowid: number;
-  /** Its row waits for a retry: it is found there again, and has no place in a line. */
-  isWaiting: boolean;
-}
-
-/** How far the rotation of probes is within one integration key: first its fresh heads, then its waiting ones. */
-interface Round {
-  freshLeft: number;
-  place: Place;
-}
 
 type Predicate = (integrationKey: string) => boolean;
 
 export class Heads {
   readonly #rows: HeadRows;
+  readonly #places: HeadPlaces;
+  readonly #probes: Probes;
   readonly #clock: Clock;
-  /** By id. */
-  readonly #taken = new Map<string, Taken>();
-  /** Fresh heads by integration key; the key whose turn is next comes first. */
-  readonly #lines = new Map<string, RowidLine>();
   #buffer: QueuedEvent[] = [];
   /** Whether there may be claimable heads that are not in the buffer. */
   #unread = true;
@@ -52,13 +28,13 @@ export class Heads {
   #lastDueKey = "";
   /** Integration keys of new heads since the last probe. */
   readonly #arrivedKeys = new Set<string>();
-  #probedKey = "";
-  readonly #rounds = new Map<string, Round>();
   /** The one that goes to the end of its line when it is given back. */
   #probe: string | null = null;
 
   constructor(rows: HeadRows, clock: Clock) {
     this.#rows = rows;
+    this.#places = new HeadPlaces(rows);
+    this.#probes = new Probes(this.#places, rows);
     this.#clock = clock;
   }
 
@@ -66,9 +42,14 @@ export class Heads {
     return this.#nextDue;
   }
 
+  /** A fresh head of the file. */
+  add(integrationKey: string, rowid: number): void {
+    this.#places.add(integrationKey, rowid);
+  }
+
   /** A new head that is written, but not durable yet. */
-  take({ rowid, queued }: StoredEvent): void {
-    this.#taken.set(queued.id, { rowid, isWaiting: false });
+  take(head: StoredEvent): void {
+    this.#places.take(head, false);
   }
 
   /** It is durable. Buffers it, unless others wait: those go first. */
@@ -76,7 +57,7 @@ export class Heads {
     if (this.#arrivedKeys.size < ARRIVED_KEYS_MAX) this.#arrivedKeys.add(head.event.integrationKey);
     if (this.#unread || this.#buffer.length >= BUFFERED_EVENTS_MAX) {
       this.#unread = true;
-      this.#line(head);
+      this.#places.giveBack(head, false);
     } else {
       this.#buffer.push(head);
     }
@@ -84,7 +65,7 @@ export class Heads {
 
   /** It was not written, is settled, or waits for a retry from now on. */
   forget(id: string): void {
-    this.#taken.delete(id);
+    this.#places.forget(id);
   }
 
   expect(retryAt: number): void {
@@ -93,7 +74,7 @@ export class Heads {
 
   /** As if it had not been claimed. */
   release(claimed: QueuedEvent): void {
-    this.#line(claimed, claimed.id === this.#probe);
+    this.#places.giveBack(claimed, claimed.id === this.#probe);
     this.#unread = true;
   }
 
@@ -106,7 +87,7 @@ export class Heads {
         if (this.#buffer.length === 0) return null;
       } else if (isPaused(next.event.integrationKey)) {
         // Whoever ends the pause calls rescan().
-        this.#line(next);
+        this.#places.giveBack(next, false);
       } else {
         return next;
       }
@@ -116,8 +97,8 @@ export class Heads {
   claimProbe(isPaused: Predicate, failedKeys: ReadonlySet<string>): QueuedEvent | null {
     this.#returnBuffer();
     this.#arrivedKeys.clear();
-    const probe = this.#headOfAny((key) => !isPaused(key) && !failedKeys.has(key)) ??
-      this.#rotate((key) => !isPaused(key));
+    const probe = this.#probes.any((key) => !isPaused(key) && !failedKeys.has(key)) ??
+      this.#probes.inTurn((key) => !isPaused(key));
     this.#probe = probe?.id ?? null;
     return probe;
   }
@@ -127,7 +108,7 @@ export class Heads {
       this.#arrivedKeys.delete(key);
       if (failedKeys.has(key) || isPaused(key)) continue;
       this.#returnBuffer();
-      const head = this.#headOf(key);
+      const head = this.#probes.ofKey(key);
       if (head === null) continue;
       this.#probe = head.id;
       return head;
@@ -141,36 +122,14 @@ export class Heads {
     this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
   }
 
-  /** Before all heads of the file are added anew. Answers with the rowids that are taken and must not be added. */
+  /** Before all fresh heads of the file are added anew; answers with the rowids of those that must not be. */
   restart(): ReadonlySet<number> {
     this.#returnBuffer();
-    this.#lines.clear();
-    return new Set([...this.#taken.values()].map(({ rowid }) => rowid));
-  }
-
-  /** A fresh head of the file. */
-  add(integrationKey: string, rowid: number): void {
-    this.#lineOf(integrationKey).push(rowid);
-  }
-
-  /** Into its line, by age, unless its row waits for a retry. */
-  #line({ id, event }: QueuedEvent, isLast = false): void {
-    const taken = this.#taken.get(id);
-    this.#taken.delete(id);
-    if (taken === undefined || taken.isWaiting) return;
-    const line = this.#lineOf(event.integrationKey);
-    if (!isLast && taken.rowid < line.first) line.unshift(taken.rowid);
-    else line.push(taken.rowid);
-  }
-
-  #lineOf(key: string): RowidLine {
-    let line = this.#lines.get(key);
-    if (line === undefined) this.#lines.set(key, line = new RowidLine());
-    return line;
+    return this.#places.clearLines();
   }
 
   #returnBuffer(): void {
-    for (const event of this.#buffer.reverse()) this.#line(event);
+    for (const event of this.#buffer.reverse()) this.#places.giveBack(event, false);
     this.#buffer = [];
     this.#unread = true;
   }
@@ -202,9 +161,9 @@ export class Heads {
 
   #bufferDueOf(key: string, now: number): boolean {
     let count = 0;
-    for (const head of this.#waitingHeads(key, now, FIRST_PLACE, ROWS_PER_KEY)) {
+    for (const head of this.#places.waitingHeads(key, now, FIRST_PLACE, ROWS_PER_KEY)) {
       if (count++ === ROWS_PER_KEY) return false;
-      this.#buffer.push(this.#taking(head, true));
+      this.#buffer.push(this.#places.take(head, true));
     }
     return true;
   }
@@ -213,123 +172,19 @@ export class Heads {
   #bufferFresh(isPaused: Predicate): boolean {
     const full = this.#buffer.length + ROWS_PER_KEY;
     let isAll = true;
-    let turns = this.#lines.size;
-    for (const key of this.#lines.keys()) {
-      // Those that had their turn went to the end of the map.
+    let turns = this.#places.linesCount;
+    for (const key of this.#places.keysInLine) {
+      // Those that had their turn went to the end.
       if (turns-- === 0) break;
       if (isPaused(key)) continue;
       if (this.#buffer.length >= full) return false;
       for (let count = 0; count < ROWS_PER_KEY; count++) {
-        const head = this.#nextFresh(key);
+        const head = this.#places.nextFresh(key);
         if (head === null) break;
         this.#buffer.push(head);
       }
-      if (this.#endTurn(key)) isAll = false;
+      if (this.#places.endTurn(key)) isAll = false;
     }
     return isAll;
-  }
-
-  /** To the end of the turns; false where nothing is left in its line. */
-  #endTurn(key: string): boolean {
-    const line = this.#lineOf(key);
-    this.#lines.delete(key);
-    if (line.length === 0) return false;
-    this.#lines.set(key, line);
-    return true;
-  }
-
-  /** Takes the first in line. */
-  #nextFresh(key: string): QueuedEvent | null {
-    const line = this.#lines.get(key);
-    for (let rowid = line?.shift(); rowid !== undefined; rowid = line?.shift()) {
-      const head = this.#rows.fresh(rowid);
-      // Gone, or another row by now: another process was here.
-      if (head === null || this.#taken.has(head.queued.id)) continue;
-      return this.#taking(head, false);
-    }
-    return null;
-  }
-
-  #taking({ rowid, queued }: StoredEvent, isWaiting: boolean): QueuedEvent {
-    this.#taken.set(queued.id, { rowid, isWaiting });
-    return queued;
-  }
-
-  /** Not taken, in the order of their retries. */
-  *#waitingHeads(key: string, dueAt: number, place: Place, rowsAtOnce: number): Iterable<WaitingHead> {
-    for (;;) {
-      const heads = this.#rows.waiting(key, dueAt, place, rowsAtOnce);
-      for (const head of heads) {
-        place = head;
-        if (!this.#taken.has(head.queued.id)) yield head;
-      }
-      if (heads.length < rowsAtOnce) return;
-    }
-  }
-
-  #nextWaiting(key: string, place: Place): WaitingHead | null {
-    for (const head of this.#waitingHeads(key, Number.MAX_SAFE_INTEGER, place, ROWS_PER_SEARCH)) return head;
-    return null;
-  }
-
-  /** The first head, due or not, of an integration key that `admits`. */
-  #headOfAny(admits: Predicate): QueuedEvent | null {
-    for (const key of this.#lines.keys()) {
-      const head = admits(key) ? this.#nextFresh(key) : null;
-      if (head !== null) return head;
-    }
-    for (let key = this.#rows.keyAfter(""); key !== null; key = this.#rows.keyAfter(key)) {
-      const head = admits(key) ? this.#headOf(key) : null;
-      if (head !== null) return head;
-    }
-    return null;
-  }
-
-  #headOf(key: string): QueuedEvent | null {
-    const fresh = this.#nextFresh(key);
-    if (fresh !== null) return fresh;
-    const waiting = this.#nextWaiting(key, FIRST_PLACE);
-    return waiting === null ? null : this.#taking(waiting, true);
-  }
-
-  /** A head of the next admitted key in turn; within a key, each of its heads in turn. */
-  #rotate(admits: Predicate): QueuedEvent | null {
-    const first = this.#keyAfter(this.#probedKey, admits) ?? this.#keyAfter("", admits);
-    for (let key = first; key !== null;) {
-      this.#probedKey = key;
-      const head = this.#nextOfRound(key) ?? this.#nextOfRound(key);
-      if (head !== null) return head;
-      key = this.#keyAfter(key, admits) ?? this.#keyAfter("", admits);
-      if (key === first) break;
-    }
-    return null;
-  }
-
-  /** Null at the end of a round: the next call begins another. */
-  #nextOfRound(key: string): QueuedEvent | null {
-    const newRound = { freshLeft: this.#lines.get(key)?.length ?? 0, place: FIRST_PLACE };
-    const round = this.#rounds.get(key) ?? newRound;
-    this.#rounds.set(key, round);
-    const fresh = round.freshLeft-- > 0 ? this.#nextFresh(key) : null;
-    if (fresh !== null) return fresh;
-    round.freshLeft = 0;
-    const waiting = this.#nextWaiting(key, round.place);
-    if (waiting === null) {
-      this.#rounds.delete(key);
-      return null;
-    }
-    round.place = waiting;
-    return this.#taking(waiting, true);
-  }
-
-  /** The next admitted integration key that has a head, in their order; null after the last. */
-  #keyAfter(key: string, admits: Predicate): string | null {
-    let next = this.#rows.keyAfter(key);
-    while (next !== null && !admits(next)) next = this.#rows.keyAfter(next);
-    for (const [candidate, { length }] of this.#lines) {
-      if (candidate <= key || length === 0 || next !== null && candidate >= next) continue;
-      if (admits(candidate)) next = candidate;
-    }
-    return next;
   }
 }

@@ -98,5 +98,5 @@ export function migrate(db: DatabaseSync): void {
 }
 
 export function schemaVersion(db: DatabaseSync): number {
-  return Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+  return Number(db.prepare("PRAGMA user_version").get()?.user_version);
 }

@@ -5,15 +5,16 @@ import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { adopt, readHeads } from "./adoption.ts";
+import { adopt } from "./adoption.ts";
+import { Bounds, type QueueLimits } from "./bounds.ts";
+import { Changes } from "./changes.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import type { StoredEvent } from "./event_columns.ts";
 import { EventIds } from "./event_id.ts";
-import { EventRows } from "./event_rows.ts";
+import { FileFigures } from "./file_figures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { HeadRows } from "./head_rows.ts";
 import { Heads } from "./heads.ts";
-import { LiveLanes } from "./live_lanes.ts";
 import { isFull } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
@@ -21,107 +22,67 @@ import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } 
 const DISK_RETRY_SECONDS = 5;
 /** And when a bound is reached: it takes a while until enough has left. */
 const FULL_RETRY_SECONDS = 10;
-/** A row at its largest, with its index entries. */
-const ROW_BYTES_MAX = 32 * 1024;
-/** Rows written at most until the size of the file is looked up again. */
-const UNMEASURED_ROWS_MAX = 256;
 /** In a storm of larger groups, the file's place is looked up once in this time: two system calls for each group. */
 const STORM_GROUP = 8;
 const PLACE_CHECK_MS = 5;
 const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
-/** Beyond these nothing more is accepted; nothing is ever evicted. */
-export interface QueueLimits {
-  eventsMax: number;
-  /** Of the pages in use, indexes included. */
-  bytesMax: number;
-  deadLettersMax: number;
-}
-
-/** What one transaction changes. */
-interface Delta {
-  accepted: number;
-  delivered: number;
-  queued: number;
-  dead: number;
-  followers: number;
-}
-
-const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0, followers: 0 };
-
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
-  readonly #rows: EventRows;
+  readonly #file: FileFigures;
   readonly #heads: Heads;
-  readonly #lanes: LiveLanes;
+  readonly #changes: Changes;
   readonly #commits: GroupCommit;
   readonly #clock: Clock;
   readonly #ids = new EventIds();
-  #ledger: Ledger;
-  #counts: RowCounts;
-  /** Queued events that are not the heads of their lanes. */
-  #followers: number;
-  #delta: Delta = { ...NO_DELTA };
-  #bytesUsed: number;
-  #unmeasuredRows = 0;
   #foreignChanges: number;
   /** By `performance.now()`. */
   #placeCheckedAt = -Infinity;
   /** Events that wait for their commit. */
   #arriving = 0;
-  readonly #limits: QueueLimits;
+  readonly #bounds: Bounds;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
-    const lanes = new LiveLanes();
-    const found: { heads: Heads; followers: number }[] = [];
     const database = openDatabase(path, (db) => {
       adopt(db, clock.now(), RETRY_AFTER_MAX_MS);
       const heads = new Heads(new HeadRows(db), clock);
-      const followers = readHeads(db, lanes, (key, rowid) => heads.add(key, rowid));
-      found.push({ heads, followers });
+      const changes = new Changes(db);
+      changes.readAnew((key, rowid) => heads.add(key, rowid));
+      return { heads, changes };
     });
-    return new SqliteQueue(database, lanes, found[0]!, limits, clock);
+    return new SqliteQueue(database, limits, clock);
   }
 
   private constructor(
-    database: DurableDatabase,
-    lanes: LiveLanes,
-    { heads, followers }: { heads: Heads; followers: number },
+    database: DurableDatabase<{ heads: Heads; changes: Changes }>,
     limits: QueueLimits,
     clock: Clock,
   ) {
     this.#database = database;
-    this.#lanes = lanes;
-    this.#heads = heads;
-    this.#followers = followers;
-    this.#limits = limits;
+    this.#heads = database.adopted.heads;
+    this.#changes = database.adopted.changes;
     this.#clock = clock;
-    this.#rows = new EventRows(database.db);
-    this.#ledger = this.#rows.ledger();
-    this.#counts = this.#rows.counts();
-    this.#bytesUsed = this.#rows.bytesUsed();
-    this.#foreignChanges = this.#rows.foreignChanges();
+    this.#file = new FileFigures(database.db);
+    this.#bounds = new Bounds(limits, () => this.#file.bytesUsed());
+    this.#foreignChanges = this.#file.foreignChanges();
     this.#heads.rescan();
     this.#commits = new GroupCommit(database.db, () => database.sync(), {
       beforeCommit: () => this.#beforeCommit(),
-      written: () => this.#written(),
+      written: () => this.#bounds.wrote(this.#changes.committed()),
       // After those who wait for this commit: they acknowledge first.
       durable: () => queueMicrotask(() => this.#onAvailable()),
-      afterRollback: () => {
-        this.#delta = { ...NO_DELTA };
-        this.#lanes.rolledBack();
-      },
+      afterRollback: () => this.#changes.rolledBack(),
     });
   }
 
   get ledger(): Readonly<Ledger> {
-    return this.#ledger;
+    return this.#changes.ledger;
   }
 
   get counts(): Readonly<RowCounts> {
-    return this.#counts;
+    return this.#changes.counts;
   }
 
   /** Why the disk refuses writes, as one clause; null while it takes them. */
@@ -132,32 +93,18 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Which bound is reached, as one clause; null while there is room. */
   get full(): string | null {
-    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
-    if (this.#counts.queued + this.#arriving >= eventsMax) {
-      return `the queue holds ${eventsMax} events (--queue_max_events)`;
-    }
-    if (this.#bytesUsed >= bytesMax) {
-      return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
-    }
-    if (this.#counts.dead >= deadLettersMax) {
-      return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
-    }
-    return null;
+    const { queued, dead } = this.#changes.counts;
+    return this.#bounds.reached({ queued: queued + this.#arriving, dead });
   }
 
   /** From 0 to 1 and beyond: the nearest bound. */
   get fill(): number {
-    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
-    return Math.max(
-      this.#counts.queued / eventsMax,
-      this.#bytesUsed / bytesMax,
-      this.#counts.dead / deadLettersMax,
-    );
+    return this.#bounds.fill(this.#changes.counts);
   }
 
   /** When the oldest queued event was accepted, in ms since the epoch; null where none is queued. */
   oldestAcceptedAt(): number | null {
-    return this.#rows.oldestAcceptedAt();
+    return this.#file.oldestAcceptedAt();
   }
 
   /** Calls back whenever an event may have become claimable. */
@@ -175,7 +122,9 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       this.#arriving++;
       this.#commits.add({
         apply: () => {
-          isHead = this.#insert(queued);
+          const head = this.#changes.insert(queued);
+          isHead = head !== null;
+          if (head !== null) this.#heads.take(head);
         },
         committed: () => {
           this.#arriving--;
@@ -219,7 +168,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       this.#commits.add({
         apply: () => {
           forgetNext();
-          next = this.#apply(claimed, settlement);
+          next = this.#changes.settle(claimed, settlement, this.#clock.now());
           if (next !== null) this.#heads.take(next);
         },
         committed: () => {
@@ -251,11 +200,10 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
   noticeChanges(): void {
-    const version = this.#rows.foreignChanges();
+    const version = this.#file.foreignChanges();
     if (version === this.#foreignChanges) return;
     this.#foreignChanges = version;
-    this.#ledger = this.#rows.ledger();
-    this.#counts = this.#rows.counts();
+    this.#changes.recount();
     this.#commits.add({
       apply: () => this.#readAnew(),
       committed: () => this.#heads.rescan(),
@@ -266,7 +214,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
   postpone(byMs: number): void {
     this.#commits.add({
-      apply: () => this.#rows.postpone(byMs),
+      apply: () => this.#changes.postpone(byMs),
       committed: () => this.#heads.rescan(),
       failed: () => true,
     });
@@ -277,89 +225,25 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#database[Symbol.dispose]();
   }
 
-  /** True where the new row is the head of its lane. */
-  #insert(queued: QueuedEvent): boolean {
-    const { integrationKey, alertKey } = queued.event;
-    const isHead = alertKey === null || this.#lanes.enter(integrationKey, alertKey);
-    const rowid = this.#rows.insert(queued, !isHead, queued.acceptedAt);
-    this.#delta.accepted++;
-    this.#delta.queued++;
-    if (isHead) this.#heads.take({ rowid, queued });
-    else this.#delta.followers++;
-    return isHead;
-  }
-
-  /** The new head of the lane. An event that an operator has removed meanwhile is settled already, and counted. */
-  #apply(claimed: QueuedEvent, settlement: Settlement): StoredEvent | null {
-    switch (settlement.kind) {
-      case "delivered": {
-        if (!this.#rows.remove(claimed.id)) return null;
-        this.#delta.delivered++;
-        this.#delta.queued--;
-        return this.#advance(claimed.event);
-      }
-      case "waiting":
-        this.#rows.wait(claimed.id, settlement);
-        return null;
-      case "dead": {
-        if (!this.#rows.bury(claimed, settlement, this.#clock.now())) return null;
-        this.#delta.queued--;
-        this.#delta.dead++;
-        return this.#advance(claimed.event);
-      }
-    }
-  }
-
-  #advance({ integrationKey, alertKey }: AlertEvent): StoredEvent | null {
-    if (alertKey === null) return null;
-    const hasFollowers = this.#followers + this.#delta.followers > 0;
-    const next = hasFollowers ? this.#rows.promote(integrationKey, alertKey) : null;
-    if (next === null) this.#lanes.leave(integrationKey, alertKey);
-    else this.#delta.followers--;
-    return next;
-  }
-
-  /** Another process may have removed or added any row. */
+  /** What is arriving, buffered or being sent is known already. */
   #readAnew(): void {
-    const taken = this.#heads.restart();
-    this.#delta.followers = 0;
-    this.#followers = readHeads(this.#database.db, this.#lanes, (key, rowid) => {
-      if (!taken.has(rowid)) this.#heads.add(key, rowid);
+    const known = this.#heads.restart();
+    this.#changes.readAnew((key, rowid) => {
+      if (!known.has(rowid)) this.#heads.add(key, rowid);
     });
   }
 
   #beforeCommit(): void {
     // What is queued already goes on leaving, but nothing new is promised.
-    if (this.#delta.accepted > 0) this.#checkPlace();
-    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
+    if (this.#changes.accepted > 0) this.#checkPlace();
+    this.#changes.writeLedger();
   }
 
   #checkPlace(): void {
     const now = performance.now();
-    if (this.#delta.accepted >= STORM_GROUP && now - this.#placeCheckedAt < PLACE_CHECK_MS) return;
+    if (this.#changes.accepted >= STORM_GROUP && now - this.#placeCheckedAt < PLACE_CHECK_MS) return;
     if (!this.#database.isInPlace()) throw new Error(FILE_GONE);
     this.#placeCheckedAt = now;
-  }
-
-  #written(): void {
-    const { accepted, delivered, queued, dead, followers } = this.#delta;
-    this.#ledger.accepted += accepted;
-    this.#ledger.delivered += delivered;
-    this.#counts.queued += queued;
-    this.#counts.dead += dead;
-    this.#followers += followers;
-    this.#delta = { ...NO_DELTA };
-    this.#lanes.committed();
-    this.#measure(accepted + delivered);
-  }
-
-  /** Looks the size up as often as it takes to stop at the bound. */
-  #measure(rows: number): void {
-    this.#unmeasuredRows += rows;
-    const roomForRows = (this.#limits.bytesMax - this.#bytesUsed) / ROW_BYTES_MAX;
-    if (this.#unmeasuredRows < Math.min(UNMEASURED_ROWS_MAX, roomForRows)) return;
-    this.#unmeasuredRows = 0;
-    this.#bytesUsed = this.#rows.bytesUsed();
   }
 }
 

@@ -143,3 +143,22 @@ Deno.test("GroupCommit keeps its writes together while another process holds the
   assert.equal(story[2], "ack b");
   assert.equal(commits.failure, null);
 });
+
+Deno.test("GroupCommit that is closed while another process holds the file refuses what waits", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  using db = new DatabaseSync(path, { timeout: 10 });
+  db.exec("CREATE TABLE t (name TEXT UNIQUE)");
+  const silent = { beforeCommit: () => {}, written: () => {}, durable: () => {}, afterRollback: () => {} };
+  const commits = new GroupCommit(db, () => Promise.resolve(), silent);
+  using other = new DatabaseSync(path);
+  other.exec("BEGIN IMMEDIATE");
+  const refused: string[] = [];
+  commits.add({
+    apply: () => {},
+    committed: () => assert.fail("it was written"),
+    failed: () => refused.push("a") === 1,
+  });
+  await commits[Symbol.asyncDispose]();
+  assert.deepEqual(refused, ["a"]);
+});
