@@ -1,5 +1,5 @@
 /**
- * An ilert to try the agent against by hand: `deno task emulator [--port N] [--fast]`.
+ * An ilert to try the agent against by hand: `deno task emulator [--port N] [--fast] [--leader-silence SECONDS]`.
  * Exit codes: 0 after Ctrl-C, 1 when the port is taken, 2 for a bad flag.
  */
 
@@ -8,14 +8,18 @@ import { IlertEmulator } from "../tests/support/ilert_emulator.ts";
 import type { RecordedRequest } from "../tests/support/ilert_request_log.ts";
 
 const DEFAULT_PORT = 9077;
-const USAGE = `Usage: deno task emulator [--port N] [--fast]
+const LEADER_SILENCE_SECONDS = 30;
+const USAGE = `Usage: deno task emulator [--port N] [--fast] [--leader-silence SECONDS]
 
   --port N  where to listen (default ${DEFAULT_PORT})
-  --fast    for benches: counts only, no line per request, no reset, resetMidBody or notHttp`;
+  --fast    for benches: counts only, no line per request, no reset, resetMidBody or notHttp
+  --leader-silence SECONDS
+            after which the leader of an edge cluster loses its place (default ${LEADER_SILENCE_SECONDS})`;
 
 interface Flags {
   port: number;
   fast: boolean;
+  leaderSilenceSeconds: number;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));
@@ -42,10 +46,8 @@ async function main(args: string[]): Promise<number> {
 
 /** The flags, or what is wrong with them. */
 function parseFlags(args: string[]): Flags | string {
-  const flags: Flags = { port: DEFAULT_PORT, fast: false };
-  const rest = args.flatMap((arg) =>
-    arg.startsWith("--port=") ? ["--port", arg.slice("--port=".length)] : [arg]
-  );
+  const flags: Flags = { port: DEFAULT_PORT, fast: false, leaderSilenceSeconds: LEADER_SILENCE_SECONDS };
+  const rest = args.flatMap((arg) => arg.startsWith("--") ? arg.split(/=(.*)/s, 2) : [arg]);
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     if (arg === "--fast") {
       flags.fast = true;
@@ -55,6 +57,12 @@ function parseFlags(args: string[]): Flags | string {
       if (!/^\d+$/.test(value) || flags.port < 1 || flags.port > 65_535) {
         return `--port must be a number from 1 to 65535, not "${value}"`;
       }
+    } else if (arg === "--leader-silence") {
+      const value = rest.shift() ?? "";
+      flags.leaderSilenceSeconds = Number(value);
+      if (!(flags.leaderSilenceSeconds > 0)) {
+        return `--leader-silence must be a number of seconds, not "${value}"`;
+      }
     } else {
       return `Unknown argument "${arg}"`;
     }
@@ -62,7 +70,7 @@ function parseFlags(args: string[]): Flags | string {
   return flags;
 }
 
-async function run({ port, fast }: Flags): Promise<void> {
+async function run({ port, fast, leaderSilenceSeconds }: Flags): Promise<void> {
   const stopped = Promise.withResolvers<void>();
   Deno.addSignalListener("SIGINT", stopped.resolve);
   Deno.addSignalListener("SIGTERM", stopped.resolve);
@@ -71,6 +79,7 @@ async function run({ port, fast }: Flags): Promise<void> {
     port,
     record: fast ? "counts" : "all",
     rawFaults: !fast,
+    leaderSilenceMs: leaderSilenceSeconds * 1000,
     ...(fast ? {} : { onAnswered: (request: RecordedRequest) => console.log(lineOf(request)) }),
   });
   console.log(introduction(emulator.url));
@@ -83,12 +92,14 @@ function introduction(url: string): string {
 
   export ILERT_API_HOST=${url}
   export ILERT_HEARTBEAT_HOST=${url}
+  export ILERT_EDGE_CONNECTOR_KEY=any   # for --edge_mode
 
 What it saw, how it fails, and how it recovers:
 
   curl ${url}/_emulator/state
   curl -d '{"kind":"status","status":503,"times":3}' ${url}/_emulator/faults
   curl -X DELETE ${url}/_emulator/faults
+  curl -d '{"count":5}' ${url}/_emulator/edge   # events for the edge connector
 `;
 }
 

@@ -1,14 +1,32 @@
+import { join } from "node:path";
 import { runQuietly } from "./deno.ts";
+import { requireOnDemand, writeLazyNodeModules } from "./lazy_node_modules.ts";
 
 const BUNDLE_TIMEOUT_MS = 120_000;
 
 /**
- * Writes `entry` and everything it imports, npm packages and dynamic imports included, as one minified module.
+ * Writes `entry` and everything it imports, npm packages and dynamic imports included, as one module.
  *
  * @throws when bundling fails, or when the bundle would still have to import something that is not built in.
  */
-export async function bundle(entry: string, output: string, cwd: string): Promise<void> {
-  await deno(["bundle", "--minify", "--platform", "deno", "--output", output, entry], cwd);
+export async function bundle(
+  entry: string,
+  output: string,
+  cwd: string,
+  { minify = true }: { minify?: boolean } = {},
+): Promise<void> {
+  const scratch = await Deno.makeTempDir({ prefix: "ilagent-bundle-" });
+  try {
+    const { imports } = JSON.parse(await Deno.readTextFile(join(cwd, "deno.json")));
+    const importMap = await writeLazyNodeModules(imports, scratch);
+    const options = ["--platform", "deno", "--import-map", importMap, ...(minify ? ["--minify"] : [])];
+    await deno(["bundle", ...options, "--output", output, entry], cwd);
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
+  }
+  await Deno.writeTextFile(output, requireOnDemand(await Deno.readTextFile(output)));
+  // Comments name types that they would import.
+  if (!minify) return;
   const outside = (await importsOf(output, cwd)).filter((specifier) => !specifier.startsWith("node:"));
   if (outside.length > 0) {
     throw new Error(`Cannot bundle ${entry}: ${outside.join(", ")} would be missing at run time`);

@@ -19,16 +19,17 @@ import {
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
-  relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
-import { runJailed } from "../jail/supervisor.ts";
+import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
-import { showPermissions } from "./permissions.ts";
+import { proxiesInUse, showPermissions } from "./permissions.ts";
+import { systemdDropIn } from "./systemd_drop_in.ts";
 
 const EXIT_USAGE = 2;
 
@@ -82,18 +83,17 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      showPermissions(relayPermissions(daemon.config), values.json ?? false);
+      const permissions = daemonPermissions(daemon);
+      if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
+      else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      if (daemon.kind === "edge") return refuse(["--edge_mode: is not there yet"]);
-      const { config } = daemon;
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      const job: Job = { kind: "relay", config, log: logConfig(values), warnings };
-      return await runInJail(job, relayPermissions(config));
+      const job = daemonJob(daemon, logConfig(values), warnings);
+      return report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);
@@ -181,9 +181,12 @@ function realPath(file: string): string {
 }
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
-  const { exitCode, message } = await runJailed(job, permissions);
+  return report(job, await runJailed(job, permissions));
+}
+
+function report(job: Job, { exitCode, message }: JobEnd): number {
   if (message === null) return exitCode;
-  if (job.kind === "relay" && job.log.format === "json") reportJson(message);
+  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);
   return exitCode;
 }

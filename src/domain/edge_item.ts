@@ -1,5 +1,6 @@
 /** One alert event that ilert hands out through an edge connection. Source: contract §5. */
 
+import { isRawNumber } from "./json.ts";
 import type { JsonObject } from "./event.ts";
 
 export interface EdgeItem {
@@ -15,4 +16,22 @@ export interface EdgeItemFacts {
   readonly eventType: string;
   readonly alertId: string;
   readonly timestamp: string;
+}
+
+export function edgeItem(id: string, payload: JsonObject): EdgeItem {
+  return { id, payload, body: JSON.stringify(payload) };
+}
+
+export function factsOf({ payload }: EdgeItem): EdgeItemFacts {
+  return {
+    eventType: textOf(payload.eventType),
+    alertId: textOf(payload.id),
+    timestamp: textOf(payload.timestamp),
+  };
+}
+
+/** A number is read as text, its digits unchanged. */
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || isRawNumber(value) ? JSON.stringify(value) : "";
 }

@@ -7,8 +7,7 @@ import { type AlertEvent, eventBody } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
 import { parseRetryAfter } from "../domain/retry_policy.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
-import { failureOf } from "../runtime/failure.ts";
-import { redactText } from "../runtime/redact.ts";
+import { discard, excerptOf, networkFailure } from "../runtime/http_answers.ts";
 import { LEGACY_HEARTBEAT_KEY } from "./heartbeat_keys.ts";
 import { VERSION } from "../runtime/version.ts";
 
@@ -32,8 +31,6 @@ const EVENT_HEADERS: [string, string][] = [
   ["content-type", "application/json"],
   ["accept", "application/json"],
 ];
-/** What is kept of an answer that says why an event was refused. */
-const ANSWER_BYTES_MAX = 4_096;
 
 export class IlertApi implements Disposable {
   readonly #config: IlertConfig;
@@ -53,12 +50,10 @@ export class IlertApi implements Disposable {
     const init = { method: "POST", headers: EVENT_HEADERS, body: eventBody(event) };
     return await this.#request(url, init, signal, async (response) => {
       if (response.ok) {
-        // Cancelling is quicker than reading, but would close the connection in the middle of a chunked body.
-        if (response.headers.has("content-length")) await response.body?.cancel();
-        else await excerpt(response);
+        await discard(response);
         return { kind: "delivered", correlationId: response.headers.get("correlation-id") };
       }
-      return this.#classify(response, await excerpt(response));
+      return this.#classify(response, await excerptOf(response));
     }, unreachable);
   }
 
@@ -121,29 +116,4 @@ export class IlertApi implements Disposable {
 
 function unreachable(reason: string): Outcome {
   return { kind: "retry", cause: "unreachable", status: null, reason, retryAfterMs: null };
-}
-
-/** The start of an answer, as text; what cannot be read is left out. */
-async function excerpt(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  try {
-    for await (const chunk of response.body) {
-      text += decoder.decode(chunk, { stream: true });
-      if (text.length >= ANSWER_BYTES_MAX) break;
-    }
-  } catch {
-    // The status is what decides; a body that breaks off only makes the record shorter.
-  }
-  return text.slice(0, ANSWER_BYTES_MAX);
-}
-
-/** fetch puts the URL, and with it a key, into its messages: only what went wrong is kept. */
-function networkFailure(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const text = failureOf(cause)
-    .replace(/^error sending request( from [^ ]+)? for url \([^)]*\)( \([^)]*\))?:? ?/, "")
-    .replace(/^client error \([A-Za-z]+\): /, "");
-  return redactText(text === "" ? "the connection failed" : text);
 }

@@ -38,13 +38,17 @@ export class Bounds {
 
   /** Which bound is reached, as one clause; null while there is room. */
   reached({ queued, dead }: RowCounts): string | null {
-    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
+    const { eventsMax, bytesMax } = this.#limits;
     if (queued >= eventsMax) return `the queue holds ${eventsMax} events (--queue_max_events)`;
     if (this.#bytesUsed >= bytesMax) {
       return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
     }
-    if (dead >= deadLettersMax) return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
-    return null;
+    return this.reachedByDead(dead);
+  }
+
+  reachedByDead(dead: number): string | null {
+    const { deadLettersMax } = this.#limits;
+    return dead < deadLettersMax ? null : `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
   }
 
   /** From 0 to 1 and beyond: the nearest bound. */

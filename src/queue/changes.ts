@@ -11,17 +11,14 @@ import type { StoredEvent } from "./event_columns.ts";
 import { EventRows } from "./event_rows.ts";
 import { countRows, readLedger } from "./file_figures.ts";
 import { LiveLanes } from "./live_lanes.ts";
+import type { Counted } from "./message_store.ts";
 import type { QueuedEvent, Settlement } from "./queue.ts";
 
-interface Delta {
-  accepted: number;
-  delivered: number;
-  queued: number;
-  dead: number;
-  followers: number;
-}
+/** What one transaction changes. */
+type Delta = Required<Counted> & { followers: number };
 
-const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0, followers: 0 };
+const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, purged: 0, queued: 0, dead: 0, followers: 0 };
+const COUNTED_NAMES = ["accepted", "delivered", "purged", "queued", "dead"] as const;
 
 export class Changes {
   readonly #db: DatabaseSync;
@@ -54,16 +51,26 @@ export class Changes {
     return this.#delta.accepted;
   }
 
-  /** Where it lies as the head of its lane; null where it follows another. */
+  /** A new event. Where it lies as the head of its lane; null where it follows another. */
   insert(queued: QueuedEvent): StoredEvent | null {
+    this.#delta.accepted++;
+    this.#delta.queued++;
+    return this.place(queued);
+  }
+
+  /** An event that is counted already. */
+  place(queued: QueuedEvent): StoredEvent | null {
     const { integrationKey, alertKey } = queued.event;
     const isHead = alertKey === null || this.#lanes.enter(integrationKey, alertKey);
     const rowid = this.#rows.insert(queued, !isHead, queued.acceptedAt);
-    this.#delta.accepted++;
-    this.#delta.queued++;
     if (isHead) return { rowid, queued };
     this.#delta.followers++;
     return null;
+  }
+
+  /** What else the transaction holds. */
+  count(counted: Counted): void {
+    for (const name of COUNTED_NAMES) this.#delta[name] += counted[name] ?? 0;
   }
 
   /** The new head of the lane. An event that an operator has removed meanwhile is settled already, and counted. */
@@ -93,20 +100,22 @@ export class Changes {
   }
 
   writeLedger(): void {
-    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
+    const { accepted, delivered, purged } = this.#delta;
+    this.#rows.addToLedger(accepted, delivered, purged);
   }
 
-  /** Answers how many events it was about. */
+  /** Answers how many rows came or went. */
   committed(): number {
-    const { accepted, delivered, queued, dead, followers } = this.#delta;
+    const { accepted, delivered, purged, queued, dead, followers } = this.#delta;
     this.#ledger.accepted += accepted;
     this.#ledger.delivered += delivered;
+    this.#ledger.purged += purged;
     this.#counts.queued += queued;
     this.#counts.dead += dead;
     this.#followers += followers;
     this.#delta = { ...NO_DELTA };
     this.#lanes.committed();
-    return accepted + delivered;
+    return accepted + delivered + purged;
   }
 
   rolledBack(): void {

@@ -41,7 +41,7 @@ export class EventRows {
       "UPDATE event_items SET next_attempt_at = max(1, next_attempt_at + ?) WHERE next_attempt_at > 0",
     );
     this.#addToLedger = db.prepare(
-      "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
+      "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ?, purged = purged + ? WHERE id = 1",
     );
   }
 
@@ -80,7 +80,7 @@ export class EventRows {
     this.#postpone.run(byMs);
   }
 
-  addToLedger(accepted: number, delivered: number): void {
-    this.#addToLedger.run(accepted, delivered);
+  addToLedger(accepted: number, delivered: number, purged: number): void {
+    this.#addToLedger.run(accepted, delivered, purged);
   }
 }

@@ -44,7 +44,9 @@ export function readLedger(db: DatabaseSync): Ledger {
 
 export function countRows(db: DatabaseSync): RowCounts {
   const row = db.prepare(
-    "SELECT (SELECT count(*) FROM event_items) AS queued, (SELECT count(*) FROM dead_letters) AS dead",
+    `SELECT (SELECT count(*) FROM event_items) + (SELECT count(*) FROM mqtt_queue) +
+         (SELECT count(*) FROM edge_items) AS queued,
+       (SELECT count(*) FROM dead_letters) AS dead`,
   ).get();
   return { queued: Number(row?.queued), dead: Number(row?.dead) };
 }

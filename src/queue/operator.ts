@@ -3,8 +3,16 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { parseEvent } from "../domain/event.ts";
 import { parseJson } from "../domain/json.ts";
+import { dropReturned, findReturned, hastenReturned, returnItem } from "./edge_operations.ts";
 import { acceptedAtOf } from "./event_columns.ts";
 import { EventRows } from "./event_rows.ts";
+import {
+  countMessages,
+  dropMessages,
+  findMessages,
+  isMessage,
+  requeueMessage,
+} from "./message_operations.ts";
 
 export type Shelf = "queue" | "deadletter";
 
@@ -22,7 +30,8 @@ export type Item = Record<string, unknown>;
 
 const QUEUE_LIST = `id, created_at AS accepted_at, integration_key, alert_key, event_type, summary, attempts,
   next_attempt_at, last_error`;
-const DEAD_LIST = "id, accepted_at, died_at, integration_key, alert_key, status, reason, attempts";
+const DEAD_LIST =
+  "id, accepted_at, died_at, source, integration_key, alert_key, topic, status, reason, attempts";
 
 export class Operator {
   readonly #db: DatabaseSync;
@@ -31,12 +40,17 @@ export class Operator {
     this.#db = db;
   }
 
-  /** The oldest first; `isWhole` with payload and answer. */
+  /** The oldest first; messages, then returned items of the edge connector, then events; `isWhole` with payload and answer. */
   find(shelf: Shelf, selection: Selection, limit: number, isWhole: boolean): Item[] {
+    const messages = shelf === "queue" ? findMessages(this.#db, selection, limit, isWhole) : [];
+    const left = limit - messages.length;
+    const returned = shelf === "queue" ? findReturned(this.#db, selection, left, isWhole) : [];
     const { where, values } = condition(shelf, selection);
     const columns = isWhole ? "*" : shelf === "queue" ? QUEUE_LIST : DEAD_LIST;
-    return this.#db.prepare(`SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`)
-      .all(...values, limit);
+    const rows = this.#db.prepare(
+      `SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`,
+    ).all(...values, left - returned.length);
+    return [...messages, ...returned, ...rows];
   }
 
   /** Waiting events are due at once. Answers how many; those that were due anyway count too. */
@@ -45,23 +59,24 @@ export class Operator {
     return this.#change(() =>
       Number(
         this.#db.prepare(`UPDATE event_items SET next_attempt_at = 0 WHERE ${where}`).run(...values).changes,
-      )
+      ) + countMessages(this.#db, selection) + hastenReturned(this.#db, selection)
     );
   }
 
-  /** Removes queued events for good; they count as purged. The agent finds the new heads of their lanes. */
+  /** Removes queued events and messages for good; they count as purged. The agent finds the new heads of their lanes. */
   dropQueued(selection: Selection): number {
     const { where, values } = condition("queue", selection);
     return this.#change(() => {
       const dropped = Number(
         this.#db.prepare(`DELETE FROM event_items WHERE ${where}`).run(...values).changes,
       );
-      this.#countPurged(dropped);
-      return dropped;
+      const count = dropped + dropMessages(this.#db, selection) + dropReturned(this.#db, selection);
+      this.#countPurged(count);
+      return count;
     });
   }
 
-  /** Puts dead letters at the end of their lanes, with all their attempts before them. */
+  /** Puts events at the end of their lanes, messages and items behind all others, with all their attempts before them. */
   retryDead(selection: Selection): { retried: number; refused: { id: string; reason: string }[] } {
     const { where, values } = condition("deadletter", selection);
     const refused: { id: string; reason: string }[] = [];
@@ -73,6 +88,17 @@ export class Operator {
       );
       for (const letter of letters) {
         const id = String(letter.id);
+        if (isMessage(letter.source)) {
+          requeueMessage(this.#db, id);
+          remove.run(id);
+          continue;
+        }
+        if (letter.source === "edge") {
+          const problem = returnItem(this.#db, letter);
+          if (problem === null) remove.run(id);
+          else refused.push({ id, reason: problem });
+          continue;
+        }
         const parsed = eventOf(String(letter.payload));
         if (!parsed.ok) {
           refused.push({ id, reason: parsed.problem });

@@ -20,7 +20,7 @@ export interface Salvage {
   missing: number | null;
 }
 
-const TABLES = ["ilagent", "event_items", "mqtt_queue", "dead_letters", "edge_items"] as const;
+const TABLES = ["ilagent", "event_items", "mqtt_queue", "edge_items", "dead_letters"] as const;
 
 /** Throws `StartupFailure` where the file is in use, is no database, or cannot be moved. */
 export function repair(path: string, aside: string): Salvage {

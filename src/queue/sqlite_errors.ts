@@ -1,10 +1,14 @@
 /** SQLite's result codes (sqlite.org/rescode.html), as far as anything is decided by them. */
 
+import { failureOf } from "../runtime/failure.ts";
+
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
+
+export const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 /** Another connection holds the file. */
 export function isBusy(error: unknown): boolean {
@@ -18,6 +22,13 @@ export function isFull(error: unknown): boolean {
 
 export function isCorrupt(error: unknown): boolean {
   return isOneOf(error, SQLITE_CORRUPT, SQLITE_NOTADB);
+}
+
+/** Why nothing can be written, as one clause. */
+export function diskFailure(error: unknown): string {
+  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
+  if (isFull(error)) return "the disk or the database's size limit is full";
+  return `the database cannot be written: ${failureOf(error)}`;
 }
 
 function isOneOf(error: unknown, ...codes: number[]): boolean {

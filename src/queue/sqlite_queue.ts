@@ -3,7 +3,6 @@
 import type { AlertEvent } from "../domain/event.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
-import { failureOf } from "../runtime/failure.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { adopt } from "./adoption.ts";
 import { Bounds, type QueueLimits } from "./bounds.ts";
@@ -15,7 +14,10 @@ import { FileFigures } from "./file_figures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { HeadRows } from "./head_rows.ts";
 import { Heads } from "./heads.ts";
-import { isFull } from "./sqlite_errors.ts";
+import { KeptValues } from "./kept_values.ts";
+import { MessageRows } from "./message_rows.ts";
+import { type Counted, MessageStore } from "./message_store.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
 /** After which a sender may try again when the disk fails. */
@@ -25,7 +27,6 @@ const FULL_RETRY_SECONDS = 10;
 /** In a storm of larger groups, the file's place is looked up once in this time: two system calls for each group. */
 const STORM_GROUP = 8;
 const PLACE_CHECK_MS = 5;
-const FILE_GONE = "the database file was deleted or replaced while the agent uses it";
 
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
@@ -41,11 +42,15 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Events that wait for their commit. */
   #arriving = 0;
   readonly #bounds: Bounds;
+  /** What the file holds beside events. */
+  readonly messages: MessageStore;
+  readonly values: KeptValues;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
     const database = openDatabase(path, (db) => {
+      new MessageRows(db).adopt();
       adopt(db, clock.now(), RETRY_AFTER_MAX_MS);
       const heads = new Heads(new HeadRows(db), clock);
       const changes = new Changes(db);
@@ -75,6 +80,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       durable: () => queueMicrotask(() => this.#onAvailable()),
       afterRollback: () => this.#changes.rolledBack(),
     });
+    this.messages = new MessageStore(database.db, this, clock);
+    this.values = new KeptValues(database.db);
   }
 
   get ledger(): Readonly<Ledger> {
@@ -95,6 +102,10 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   get full(): string | null {
     const { queued, dead } = this.#changes.counts;
     return this.#bounds.reached({ queued: queued + this.#arriving, dead });
+  }
+
+  fullOfDeadLetters(arriving: number): string | null {
+    return this.#bounds.reachedByDead(this.#changes.counts.dead + arriving);
   }
 
   /** From 0 to 1 and beyond: the nearest bound. */
@@ -134,6 +145,36 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         failed: (error) => {
           this.#arriving--;
           this.#heads.forget(queued.id);
+          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          return false;
+        },
+      });
+    });
+  }
+
+  /** Whatever else is written to the file, in one transaction with the ledger and with events that come of it. */
+  change(apply: (enqueue: (event: QueuedEvent) => void) => Counted): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let heads: StoredEvent[] = [];
+      const forget = () => heads.forEach(({ queued }) => this.#heads.forget(queued.id));
+      this.#commits.add({
+        apply: () => {
+          forget();
+          heads = [];
+          const counted = apply((event) => {
+            const head = this.#changes.place(event);
+            if (head === null) return;
+            this.#heads.take(head);
+            heads.push(head);
+          });
+          this.#changes.count(counted);
+        },
+        committed: () => {
+          resolve();
+          for (const { queued } of heads) this.#heads.offer(queued);
+        },
+        failed: (error) => {
+          forget();
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
@@ -199,9 +240,9 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
-  noticeChanges(): void {
+  noticeChanges(): boolean {
     const version = this.#file.foreignChanges();
-    if (version === this.#foreignChanges) return;
+    if (version === this.#foreignChanges) return false;
     this.#foreignChanges = version;
     this.#changes.recount();
     this.#commits.add({
@@ -209,6 +250,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       committed: () => this.#heads.rescan(),
       failed: () => true,
     });
+    return true;
   }
 
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
@@ -245,10 +287,4 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     if (!this.#database.isInPlace()) throw new Error(FILE_GONE);
     this.#placeCheckedAt = now;
   }
-}
-
-function diskFailure(error: unknown): string {
-  if (error instanceof Error && error.message === FILE_GONE) return FILE_GONE;
-  if (isFull(error)) return "the disk or the database's size limit is full";
-  return `the database cannot be written: ${failureOf(error)}`;
 }

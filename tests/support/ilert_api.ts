@@ -3,6 +3,7 @@
 import type { AlertBook } from "./ilert_alerts.ts";
 import { failure, respond, taken } from "./ilert_answers.ts";
 import { checkEvent } from "./ilert_event_validation.ts";
+import type { EdgeDesk } from "./ilert_edge.ts";
 import type { Answer, Exchange } from "./ilert_listener.ts";
 import type { PolicyAnswer, PolicyDirectory } from "./ilert_policies.ts";
 import type { RecordedRequest, RequestLog } from "./ilert_request_log.ts";
@@ -21,14 +22,22 @@ export class EmulatedIlertApi {
   readonly #log: RequestLog;
   readonly #book: AlertBook;
   readonly #directory: PolicyDirectory;
+  readonly #edge: EdgeDesk;
   readonly #integrationKeys: ReadonlySet<string> | null;
   readonly #heartbeatKeys: ReadonlySet<string> | null;
   readonly #apiKey: string | null;
 
-  constructor(options: IlertApiOptions, log: RequestLog, book: AlertBook, directory: PolicyDirectory) {
+  constructor(
+    options: IlertApiOptions,
+    log: RequestLog,
+    book: AlertBook,
+    directory: PolicyDirectory,
+    edge: EdgeDesk,
+  ) {
     this.#log = log;
     this.#book = book;
     this.#directory = directory;
+    this.#edge = edge;
     this.#integrationKeys = options.integrationKeys ? new Set(options.integrationKeys) : null;
     this.#heartbeatKeys = options.heartbeatKeys ? new Set(options.heartbeatKeys) : null;
     this.#apiKey = options.apiKey ?? null;
@@ -51,6 +60,8 @@ export class EmulatedIlertApi {
         const { policyId, shift } = route;
         return this.#ifAuthorized(exchange, () => this.#directory.setLevel(policyId, shift, request.body));
       }
+      case "edgePoll":
+        return this.#edge.poll(route.query, exchange.header("authorization"));
       case "unknown":
         return failure(404, "NOT_FOUND", `ilert has no ${request.method} ${request.path}`);
     }

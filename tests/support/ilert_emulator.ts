@@ -7,6 +7,7 @@
 import { type Alert, AlertBook } from "./ilert_alerts.ts";
 import { failure, JSON_HEADERS } from "./ilert_answers.ts";
 import { EmulatedIlertApi, type IlertApiOptions } from "./ilert_api.ts";
+import { EdgeDesk, type EdgeOptions } from "./ilert_edge.ts";
 import { answerControl, CONTROL_PREFIX } from "./ilert_emulator_control.ts";
 import type { IlertEvent } from "./ilert_event_validation.ts";
 import { type Fault, FaultBoard, type FaultyAnswer, type InjectedFault } from "./ilert_faults.ts";
@@ -30,7 +31,7 @@ import {
 import { routeOf } from "./ilert_routes.ts";
 import { sleep, WaitingRoom } from "./waiting_room.ts";
 
-export interface IlertEmulatorOptions extends IlertApiOptions {
+export interface IlertEmulatorOptions extends IlertApiOptions, EdgeOptions {
   /** Default: a free one. */
   port?: number;
   /** Default 127.0.0.1. */
@@ -66,6 +67,8 @@ const RECORDED_HEADERS = ["user-agent", "authorization", "content-type"] as cons
 const BODILESS_STATUSES: ReadonlySet<number> = new Set([204, 205, 304]);
 
 export class IlertEmulator implements AsyncDisposable {
+  /** Its edge connections. */
+  readonly edge: EdgeDesk;
   readonly #options: IlertEmulatorOptions;
   readonly #log: RequestLog;
   readonly #faults: FaultBoard;
@@ -89,7 +92,8 @@ export class IlertEmulator implements AsyncDisposable {
       identify: options.identify ?? numberOfEvent,
       sequenceOf: options.sequenceOf ?? numericNumberOfEvent,
     });
-    this.#api = new EmulatedIlertApi(options, this.#log, this.#book, this.#directory);
+    this.edge = new EdgeDesk(options);
+    this.#api = new EmulatedIlertApi(options, this.#log, this.#book, this.#directory, this.edge);
   }
 
   /** Throws Deno.errors.AddrInUse when `port` is taken. */

@@ -5,7 +5,7 @@
 
 import { isObject } from "./ilert_event_validation.ts";
 
-export const ROUTE_GROUPS = ["event", "heartbeat", "policy", "unknown"] as const;
+export const ROUTE_GROUPS = ["event", "heartbeat", "policy", "edge", "unknown"] as const;
 export type RouteGroup = typeof ROUTE_GROUPS[number];
 
 export type FaultAction =
@@ -16,6 +16,8 @@ export type FaultAction =
   | { kind: "redirect"; location: string; status?: number }
   /** 202, and a body that is not JSON. */
   | { kind: "malformedBody" }
+  /** 200 with JSON of so many bytes, in which an edge connector would find no items. */
+  | { kind: "largeBody"; bytes: number }
   /** No answer until `releaseHanging()`; then the answer ilert would have given. */
   | { kind: "hang" }
   /** Only with `rawFaults`: a TCP reset instead of an answer. */
@@ -28,7 +30,7 @@ export type FaultAction =
 export interface FaultScope {
   /** Only requests of this kind. Absent: all. */
   on?: RouteGroup;
-  /** Only requests that carry this integration or heartbeat key. */
+  /** Only requests that carry this integration or heartbeat key, or edge instance id. */
   key?: string;
   /** Gone after this many applications. Absent: until removed. */
   times?: number;
@@ -58,6 +60,7 @@ export type FaultyAnswer =
 
 const NO_FAULT = { delayMs: 0, answer: null };
 const KEYS_PER_RATE_LIMIT_MAX = 100_000;
+const LARGE_BODY_BYTES_MAX = 200_000_000;
 
 export class FaultBoard {
   readonly #rawFaults: boolean;
@@ -129,6 +132,9 @@ export function parseFault(value: unknown): Fault {
       if (!isText(value["location"])) throw new TypeError("location must be a string");
       if (value["status"] !== undefined) requireNumber(value, "status", 300, 399);
       break;
+    case "largeBody":
+      requireNumber(value, "bytes", 0, LARGE_BODY_BYTES_MAX);
+      break;
     case "malformedBody":
     case "hang":
     case "reset":
@@ -137,7 +143,7 @@ export function parseFault(value: unknown): Fault {
       break;
     default:
       throw new TypeError(
-        "kind must be one of status, delay, rateLimit, redirect, malformedBody, hang, reset, resetMidBody, notHttp",
+        "kind must be one of status, delay, rateLimit, redirect, malformedBody, largeBody, hang, reset, resetMidBody, notHttp",
       );
   }
   optional(value, "on", (on) => (ROUTE_GROUPS as readonly unknown[]).includes(on));
@@ -216,6 +222,10 @@ function faultyAnswer(fault: Exclude<Fault, { kind: "delay" }>, nowMs: number): 
     case "malformedBody": {
       const body = '{"alertKey": <html>';
       return { kind: "respond", status: 202, headers: {}, body, takesEvent: fault.takesEvent ?? true };
+    }
+    case "largeBody": {
+      const body = `{"items":[],"padding":"${"x".repeat(fault.bytes)}"}`;
+      return { kind: "respond", status: 200, headers: {}, body, takesEvent };
     }
     case "resetMidBody":
       return { kind: "resetMidBody", takesEvent: fault.takesEvent ?? true };

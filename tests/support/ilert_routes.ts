@@ -9,6 +9,7 @@ export type IlertRoute =
   | { kind: "findUser"; group: RouteGroup; key: undefined }
   | { kind: "resolvePolicy"; group: RouteGroup; key: undefined; routingKey: string | null }
   | { kind: "setLevel"; group: RouteGroup; key: undefined; policyId: string; shift: string }
+  | { kind: "edgePoll"; group: RouteGroup; key: string | undefined; query: URLSearchParams }
   | { kind: "unknown"; group: RouteGroup; key: undefined };
 
 const CONSUMER_EVENTS = /^POST \/api\/v1\/events\/(?:mqtt|kafka)\/([^/]+)$/;
@@ -30,6 +31,10 @@ export function routeOf(method: string, target: string, body: unknown): IlertRou
   if (call === "GET /api/escalation-policies/resolve") {
     const routingKey = new URLSearchParams(query).get("routing-key");
     return { kind: "resolvePolicy", group: "policy", key: undefined, routingKey };
+  }
+  if (call === "GET /api/edge-connections/events") {
+    const asked = new URLSearchParams(query);
+    return { kind: "edgePoll", group: "edge", key: asked.get("instance-id") ?? undefined, query: asked };
   }
   const level = POLICY_LEVEL.exec(call);
   if (level !== null) {

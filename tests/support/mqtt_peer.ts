@@ -21,6 +21,12 @@ export interface MqttMessage {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const SESSION_SECONDS = 3_600;
+const PIPELINED_MAX = 500;
+
+/** After a brief connection mqtt.js may still have a timer of 0 ms under way, which would count as a leak. */
+export function mqttAtRest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
 
 export class MqttPeer implements AsyncDisposable {
   /** Of all subscriptions, in their order. */
@@ -63,6 +69,20 @@ export class MqttPeer implements AsyncDisposable {
     await this.#client.publishAsync(topic, payload, { qos });
   }
 
+  /** Bodies `0`, `1` and so on, many of them under way at a time. */
+  async publishMany(topic: string, count: number, qos: 0 | 1 | 2 = 1): Promise<void> {
+    const pending: Promise<void>[] = [];
+    for (let n = 0; n < count; n++) {
+      pending.push(this.publish(topic, `${n}`, qos));
+      if (pending.length >= PIPELINED_MAX) await pending.shift();
+    }
+    await Promise.all(pending);
+  }
+
+  get texts(): string[] {
+    return this.messages.map(({ payload }) => payload);
+  }
+
   async received(count: number, timeoutMs?: number): Promise<MqttMessage[]> {
     await until(() => this.messages.length >= count, `${count} MQTT messages`, timeoutMs);
     return this.messages;
@@ -70,6 +90,7 @@ export class MqttPeer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.endAsync();
+    await mqttAtRest();
   }
 }
 

@@ -1,0 +1,249 @@
+/**
+ * The edge connector's store on SQLite.
+ *
+ * The cursor is acknowledged to nobody, so its commits need no fsync before the next delivery: from the commit on it
+ * survives a kill, and the fsync that follows beside the deliveries makes it survive a loss of power. Dead letters are
+ * what ilert will not give again: they are fsynced before anything goes on.
+ */
+
+import { factsOf } from "../domain/edge_item.ts";
+import type { Ledger, RowCounts } from "../domain/ledger.ts";
+import type { DeadItem, EdgeStore, ReturnedItem, ReturnedSettlement } from "../edge/edge_store.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { StartupFailure } from "../runtime/startup_failure.ts";
+import { type DurableDatabase, openDatabase } from "./database.ts";
+import { EdgeRows } from "./edge_rows.ts";
+import { countRows, readLedger } from "./file_figures.ts";
+import { GroupCommit } from "./group_commit.ts";
+import { KeptValues } from "./kept_values.ts";
+import { LogSync } from "./log_sync.ts";
+import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
+
+/**
+ * Between two writes of the cursor while deliveries follow each other faster than that: each would cost them as much as
+ * a delivery. A kill repeats what was delivered in this time.
+ */
+const CURSOR_PAUSE_MS = 10;
+
+/** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
+const CURSOR_KEY_DIGITS = 16;
+
+export interface EdgeStoreConfig {
+  file: string;
+  connectorKey: string;
+  deadLettersMax: number;
+}
+
+export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
+  readonly values: KeptValues;
+  readonly #database: DurableDatabase;
+  readonly #rows: EdgeRows;
+  readonly #commits: GroupCommit;
+  readonly #log: LogSync;
+  readonly #clock: Clock;
+  readonly #cursorKey: string;
+  readonly #deadLettersMax: number;
+  /** Where the cursor stands on disk, where it is to stand, and where the transaction under way leaves it. */
+  #kept: string;
+  #wanted: string;
+  #written: string;
+  #isCursorBusy = false;
+  /** Writes the next move at once; null where none is held back. */
+  #hasten: (() => void) | null = null;
+  #cursorPausedUntil = 0;
+  #onKept: (() => void)[] = [];
+  #mayHaveReturned = true;
+  #foreignChanges: number;
+  #ledger: Ledger;
+  #counts: RowCounts;
+  #onReturned: () => void = () => {};
+
+  /** Opens and, where needed, migrates the file. Throws `StartupFailure`. */
+  static async open(config: EdgeStoreConfig, clock: Clock): Promise<SqliteEdgeStore> {
+    const cursorKey = `edge_cursor:${(await sha256(config.connectorKey)).slice(0, CURSOR_KEY_DIGITS)}`;
+    const database = openDatabase(config.file, () => {});
+    try {
+      return new SqliteEdgeStore(database, cursorKey, config, clock);
+    } catch (error) {
+      database[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  private constructor(database: DurableDatabase, cursorKey: string, config: EdgeStoreConfig, clock: Clock) {
+    this.#database = database;
+    this.values = new KeptValues(database.db);
+    this.#rows = new EdgeRows(database.db);
+    this.#clock = clock;
+    this.#cursorKey = cursorKey;
+    this.#deadLettersMax = config.deadLettersMax;
+    const cursor = this.#rows.cursor(cursorKey) ?? "0";
+    if (!/^\d+$/.test(cursor)) {
+      const advice = "restore the file, or delete the row to begin anew";
+      throw new StartupFailure(
+        `${config.file} has '${cursor}' for the cursor ${cursorKey}, which is no id; ${advice}`,
+        1,
+      );
+    }
+    this.#kept = this.#wanted = this.#written = cursor;
+    this.#foreignChanges = this.#rows.foreignChanges();
+    this.#ledger = readLedger(database.db);
+    this.#counts = countRows(database.db);
+    this.#log = new LogSync(() => database.sync());
+    this.#commits = new GroupCommit(database.db, () => Promise.resolve(), {
+      // For a group without writes, which finds out whether the disk is there again.
+      beforeCommit: () => this.#rows.addToLedger(0, 0),
+      written: () => {},
+      durable: () => {},
+      afterRollback: () => {},
+    });
+  }
+
+  get cursor(): string {
+    return this.#kept;
+  }
+
+  get ledger(): Readonly<Ledger> {
+    return this.#ledger;
+  }
+
+  get counts(): Readonly<RowCounts> {
+    return this.#counts;
+  }
+
+  /** Why the disk refuses writes, as one clause; null while it takes them. */
+  get failure(): string | null {
+    if (!this.#database.isInPlace()) return FILE_GONE;
+    return this.#commits.failure === null ? null : diskFailure(this.#commits.failure);
+  }
+
+  get full(): string | null {
+    if (this.#counts.dead < this.#deadLettersMax) return null;
+    return `there are ${this.#deadLettersMax} dead letters (--dead_letter_max)`;
+  }
+
+  /** Calls back when there may be returned items. */
+  onReturned(callback: () => void): void {
+    this.#onReturned = callback;
+  }
+
+  moveCursor(id: string): void {
+    this.#wanted = id;
+    if (!this.#isCursorBusy && id !== this.#kept) this.#keepCursor();
+  }
+
+  async cursorKept(): Promise<void> {
+    this.#hasten?.();
+    while (this.#isCursorBusy) await new Promise<void>((resolve) => this.#onKept.push(resolve));
+  }
+
+  async bury(dead: DeadItem, cursor: string | null): Promise<void> {
+    // A move of the cursor that is still to be written would take it back.
+    await this.cursorKept();
+    let replaced = { replacedDead: 0, replacedReturned: 0 };
+    await this.#write(() => {
+      if (!this.#database.isInPlace()) throw new Error(FILE_GONE);
+      replaced = this.#rows.insertDead(dead, this.#clock.now());
+      this.#rows.addToLedger(1 - replaced.replacedDead - replaced.replacedReturned, 0);
+      if (cursor !== null) this.#rows.keepCursor(this.#cursorKey, cursor, this.#clock.now());
+    });
+    if (cursor !== null) this.#kept = this.#wanted = this.#written = cursor;
+    const { replacedDead, replacedReturned } = replaced;
+    this.#ledger.accepted += 1 - replacedDead - replacedReturned;
+    this.#counts.dead += 1 - replacedDead;
+    this.#counts.queued -= replacedReturned;
+  }
+
+  firstReturned(): ReturnedItem | null {
+    if (!this.#mayHaveReturned) return null;
+    const first = this.#rows.firstReturned();
+    this.#mayHaveReturned = first !== null;
+    return first;
+  }
+
+  async settleReturned(returned: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
+    const { id } = returned.item;
+    let left = 0;
+    await this.#write(() => {
+      switch (settlement.kind) {
+        case "delivered":
+          left = this.#rows.removeReturned(id);
+          this.#rows.addToLedger(0, left);
+          break;
+        case "waiting":
+          this.#rows.waitReturned(id, settlement.lastError);
+          break;
+        case "dead": {
+          const { status, reason, responseBody } = settlement;
+          const { alertId } = factsOf(returned.item);
+          left = this.#rows.buryReturned({ id, alertId, status, reason, responseBody }, this.#clock.now());
+        }
+      }
+    });
+    this.#counts.queued -= left;
+    if (settlement.kind === "delivered") this.#ledger.delivered += left;
+    if (settlement.kind === "dead") this.#counts.dead += left;
+  }
+
+  /** Finds out whether another process, such as `ilagent deadletter`, has changed the file; cheap enough for every second. */
+  noticeChanges(): void {
+    const version = this.#rows.foreignChanges();
+    if (version === this.#foreignChanges) return;
+    this.#foreignChanges = version;
+    this.#ledger = readLedger(this.#database.db);
+    this.#counts = countRows(this.#database.db);
+    this.#mayHaveReturned = true;
+    this.#onReturned();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#hasten?.();
+    await this.#commits[Symbol.asyncDispose]();
+    await this.#log.request();
+    this.#database[Symbol.dispose]();
+  }
+
+  /** One write at a time: what moves meanwhile, or within the pause after it, is in the next one. */
+  #keepCursor(): void {
+    this.#isCursorBusy = true;
+    const write = () => {
+      this.#hasten = null;
+      this.#commits.add({
+        apply: () => {
+          this.#written = this.#wanted;
+          this.#rows.keepCursor(this.#cursorKey, this.#written, this.#clock.now());
+        },
+        committed: () => this.#cursorWritten(),
+        failed: () => true,
+      });
+    };
+    const pauseMs = this.#cursorPausedUntil - this.#clock.monotonic();
+    if (pauseMs <= 0 || this.#onKept.length > 0) return write();
+    const cancel = this.#clock.after(pauseMs, write);
+    this.#hasten = () => {
+      cancel();
+      write();
+    };
+  }
+
+  #cursorWritten(): void {
+    this.#kept = this.#written;
+    this.#cursorPausedUntil = this.#clock.monotonic() + CURSOR_PAUSE_MS;
+    void this.#log.request();
+    if (this.#wanted !== this.#kept) return this.#keepCursor();
+    this.#isCursorBusy = false;
+    for (const resolve of this.#onKept.splice(0)) resolve();
+  }
+
+  /** Durable when it resolves; tried again while the disk fails. */
+  async #write(apply: () => void): Promise<void> {
+    await new Promise<void>((resolve) =>
+      this.#commits.add({ apply, committed: resolve, failed: () => true })
+    );
+    await this.#log.request();
+  }
+}
+
+async function sha256(text: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
+}

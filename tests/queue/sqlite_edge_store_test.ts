@@ -1,0 +1,271 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import type { DeadItem } from "../../src/edge/edge_store.ts";
+import { unaccounted } from "../../src/domain/ledger.ts";
+import { openForCommand } from "../../src/queue/database.ts";
+import { Operator } from "../../src/queue/operator.ts";
+import { SqliteEdgeStore } from "../../src/queue/sqlite_edge_store.ts";
+import { numberedItem } from "../support/edge_items.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { createRustDatabase } from "../support/rust_database.ts";
+import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
+
+/** The first 16 hex digits of the key's SHA-256. */
+const KEY = "iec1-test-key";
+const CURSOR = "edge_cursor:39d565a4c8b5749f";
+
+function setting() {
+  const folder = new TempFolder();
+  const file = folder.file("a.db3");
+  const clock = new FakeClock();
+  const open = (connectorKey = KEY, deadLettersMax = 1_000) =>
+    SqliteEdgeStore.open({ file, connectorKey, deadLettersMax }, clock);
+  const rows = (sql: string) => {
+    using db = new DatabaseSync(file, { readOnly: true });
+    return db.prepare(sql).all().map((row) => ({ ...row }));
+  };
+  return {
+    file,
+    clock,
+    open,
+    rows,
+    cursor: () => rows("SELECT val FROM ilagent WHERE key LIKE 'edge_cursor:%'")[0]?.val,
+    operate<T>(work: (operator: Operator) => T): T {
+      using database = openForCommand(file, "write");
+      return work(new Operator(database.db));
+    },
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
+}
+
+function dead(n: number, more: Partial<DeadItem> = {}): DeadItem {
+  return {
+    id: String(n),
+    payload: numberedItem(n).body,
+    alertId: String(n),
+    status: 400,
+    reason: "the target answered 400",
+    responseBody: "no",
+    ...more,
+  };
+}
+
+const ALL = { ids: [], key: null, acceptedBefore: null, status: null };
+
+function holds(store: SqliteEdgeStore): void {
+  assert.equal(unaccounted(store.ledger, store.counts), 0, JSON.stringify([store.ledger, store.counts]));
+}
+
+Deno.test("SqliteEdgeStore keeps the cursor under the digest of its key, over restarts", async () => {
+  using all = setting();
+  {
+    await using store = await all.open();
+    assert.equal(store.cursor, "0");
+    store.moveCursor("17");
+    await store.cursorKept();
+    assert.equal(store.cursor, "17");
+    assert.deepEqual(all.rows("SELECT key, val FROM ilagent WHERE key LIKE 'edge%'"), [{
+      key: CURSOR,
+      val: "17",
+    }]);
+    store.moveCursor("9223372036854775807");
+  }
+  {
+    await using again = await all.open();
+    assert.equal(again.cursor, "9223372036854775807");
+  }
+  await using other = await all.open("iec1-another-key");
+  assert.equal(other.cursor, "0");
+});
+
+Deno.test("SqliteEdgeStore goes on at the cursor of a database that the Rust agent has used", async () => {
+  using all = setting();
+  const db = createRustDatabase(all.file);
+  db.prepare("INSERT INTO ilagent VALUES (?, '4711', 'then')").run(CURSOR);
+  db.close();
+  await using store = await all.open();
+  assert.equal(store.cursor, "4711");
+  store.moveCursor("4712");
+  await store.cursorKept();
+  assert.equal(all.cursor(), "4712");
+});
+
+Deno.test("SqliteEdgeStore.open() refuses a cursor that is no id, and leaves the file free", async () => {
+  using all = setting();
+  const db = createRustDatabase(all.file);
+  db.prepare("INSERT INTO ilagent VALUES (?, 'x7', 'then')").run(CURSOR);
+  db.close();
+  await assert.rejects(
+    all.open(),
+    /has 'x7' for the cursor edge_cursor:39d565a4c8b5749f, which is no id; restore/,
+  );
+  await using _store = await all.open("iec1-another-key");
+});
+
+Deno.test("SqliteEdgeStore.moveCursor() writes a run of moves as few, the last one in any case", async () => {
+  using all = setting();
+  await using store = await all.open();
+  const before = Deno.statSync(`${all.file}-wal`).size;
+  for (let n = 1; n <= 10_000; n++) store.moveCursor(String(n));
+  await store.cursorKept();
+  assert.equal(all.cursor(), "10000");
+  const written = Deno.statSync(`${all.file}-wal`).size - before;
+  assert.ok(written < 10 * 8_192, `${written} bytes for 10,000 moves in one turn`);
+});
+
+Deno.test("SqliteEdgeStore.moveCursor() leaves a pause of 10 ms between two writes, cut short by cursorKept()", async () => {
+  using all = setting();
+  await using store = await all.open();
+  store.moveCursor("1");
+  await until(() => store.cursor === "1", "the first move is written at once");
+  for (const id of ["2", "3"]) {
+    store.moveCursor(id);
+    await all.clock.advance(4);
+  }
+  assert.equal(store.cursor, "1");
+  await all.clock.advance(2);
+  await until(() => store.cursor === "3", "the next ones together");
+  store.moveCursor("4");
+  await store.cursorKept();
+  assert.deepEqual([store.cursor, all.cursor()], ["4", "4"]);
+});
+
+Deno.test("SqliteEdgeStore.bury() writes dead letter, cursor and ledger together", async () => {
+  using all = setting();
+  await using store = await all.open();
+  store.moveCursor("1");
+  await store.bury(dead(2), "2");
+  assert.deepEqual(
+    all.rows(
+      "SELECT id, source, alert_key, payload, status, reason, response_body, attempts FROM dead_letters",
+    ),
+    [{
+      id: "2",
+      source: "edge",
+      alert_key: "2",
+      payload: numberedItem(2).body,
+      status: 400,
+      reason: "the target answered 400",
+      response_body: "no",
+      attempts: 1,
+    }],
+  );
+  assert.equal(all.cursor(), "2");
+  assert.deepEqual(store.ledger, { accepted: 1, delivered: 0, purged: 0 });
+  await store.bury(dead(3, { alertId: "", status: null }), null);
+  assert.equal(all.cursor(), "2");
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore.bury() keeps one row of an item that comes again, and counts it once", async () => {
+  using all = setting();
+  await using store = await all.open();
+  await store.bury(dead(1), "1");
+  await store.bury(dead(1, { reason: "again" }), "1");
+  assert.deepEqual(all.rows("SELECT reason FROM dead_letters"), [{ reason: "again" }]);
+  holds(store);
+  all.operate((operator) => operator.retryDead(ALL));
+  store.noticeChanges();
+  assert.deepEqual(store.counts, { queued: 1, dead: 0 });
+  await store.bury(dead(1, { reason: "while returned" }), "1");
+  assert.deepEqual([store.counts, store.firstReturned()], [{ queued: 0, dead: 1 }, null]);
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore says when no dead letter fits in, and again when one was removed", async () => {
+  using all = setting();
+  await using store = await all.open(KEY, 2);
+  await store.bury(dead(1), "1");
+  assert.equal(store.full, null);
+  await store.bury(dead(2), "2");
+  assert.equal(store.full, "there are 2 dead letters (--dead_letter_max)");
+  all.operate((operator) => operator.purgeDead({ ...ALL, ids: ["1"] }));
+  store.noticeChanges();
+  assert.equal(store.full, null);
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths, and settles them with the ledger", async () => {
+  using all = setting();
+  await using store = await all.open();
+  for (const n of [3, 1, 2]) await store.bury(dead(n), null);
+  assert.equal(store.firstReturned(), null);
+  let told = 0;
+  store.onReturned(() => told++);
+  store.noticeChanges();
+  assert.equal(told, 0);
+  assert.deepEqual(all.operate((operator) => operator.retryDead(ALL)), { retried: 3, refused: [] });
+  store.noticeChanges();
+  assert.equal(told, 1);
+  holds(store);
+
+  const first = store.firstReturned() ?? assert.fail();
+  assert.deepEqual(first, { item: numberedItem(3), attempts: 0 });
+  await store.settleReturned(first, { kind: "waiting", lastError: "down" });
+  assert.equal(store.firstReturned()?.attempts, 1);
+  await store.settleReturned(first, { kind: "delivered" });
+  const second = store.firstReturned() ?? assert.fail();
+  assert.equal(second.item.id, "1");
+  await store.settleReturned(second, { kind: "dead", status: 404, reason: "gone", responseBody: null });
+  assert.deepEqual(store.ledger, { accepted: 3, delivered: 1, purged: 0 });
+  assert.deepEqual(all.rows("SELECT accepted, delivered, purged FROM ledger"), [store.ledger]);
+  assert.deepEqual(store.counts, { queued: 1, dead: 1 });
+  assert.deepEqual(all.rows("SELECT id, status, reason, attempts FROM dead_letters"), [
+    { id: "1", status: 404, reason: "gone", attempts: 1 },
+  ]);
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore.settleReturned() counts nothing where an operator has dropped the item meanwhile", async () => {
+  using all = setting();
+  await using store = await all.open();
+  await store.bury(dead(1), null);
+  all.operate((operator) => operator.retryDead(ALL));
+  store.noticeChanges();
+  const returned = store.firstReturned() ?? assert.fail();
+  assert.equal(all.operate((operator) => operator.dropQueued(ALL)), 1);
+  await store.settleReturned(returned, { kind: "delivered" });
+  store.noticeChanges();
+  assert.deepEqual(store.ledger, { accepted: 1, delivered: 0, purged: 1 });
+  holds(store);
+});
+
+Deno.test("Operator finds, hastens and drops returned items beside events, and refuses to return what is no payload", async () => {
+  using all = setting();
+  await using store = await all.open();
+  await store.bury(dead(1), null);
+  await store.bury(dead(2, { payload: '"text"', alertId: "" }), null);
+  const { retried, refused } = all.operate((operator) => operator.retryDead(ALL));
+  assert.deepEqual([retried, refused], [1, [{ id: "2", reason: "Its payload is not a JSON object." }]]);
+  const [found] = all.operate((operator) => operator.find("queue", ALL, 10, false));
+  assert.deepEqual({ ...found, accepted_at: "" }, {
+    id: "1",
+    accepted_at: "",
+    integration_key: null,
+    alert_key: "1",
+    event_type: "alert-created",
+    summary: "Alert 1",
+    attempts: 0,
+    next_attempt_at: 0,
+    last_error: null,
+  });
+  const [whole] = all.operate((operator) => operator.find("queue", { ...ALL, ids: ["1"] }, 10, true));
+  assert.equal(whole?.payload, numberedItem(1).body);
+  assert.equal(all.operate((operator) => operator.find("queue", { ...ALL, key: "k" }, 10, false)).length, 0);
+  assert.equal(all.operate((operator) => operator.retryQueued(ALL)), 1);
+  assert.equal(all.operate((operator) => operator.dropQueued(ALL)), 1);
+  store.noticeChanges();
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore buries nothing into a file that is gone, and says so", async () => {
+  using all = setting();
+  await using store = await all.open();
+  Deno.removeSync(all.file);
+  let isBuried = false;
+  void store.bury(dead(1), "1").then(() => isBuried = true);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual([isBuried, store.cursor], [false, "0"]);
+  assert.match(store.failure ?? "", /deleted or replaced/);
+});
