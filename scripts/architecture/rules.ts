@@ -43,6 +43,7 @@ export const ARROWS: readonly Arrow[] = [
 
   // Ports and adapters: themselves, the core, the ports they use, their client library.
   { from: "src/queue/queue.ts", may: ["src/domain/"] },
+  { from: "src/queue/messages.ts", may: ["src/domain/"] },
   // The main thread asks this file which files the jail must open, so it stays free of everything else.
   { from: "src/queue/database_files.ts", may: [] },
   { from: "src/ilert/heartbeat_keys.ts", may: [] },
@@ -58,6 +59,7 @@ export const ARROWS: readonly Arrow[] = [
       ...CORE,
       "src/sources/",
       "src/queue/queue.ts",
+      "src/queue/messages.ts",
       "src/server/answers.ts",
       "src/server/body.ts",
       "src/clients/",
@@ -87,6 +89,21 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/relay.ts",
     may: [
       ...CORE,
+      "src/relay/",
+      "src/sources/",
+      "src/queue/",
+      "src/delivery/",
+      "src/ilert/",
+      "src/server/",
+      "src/cluster/",
+      "src/clients/",
+    ],
+  },
+  {
+    from: "src/relay/",
+    may: [
+      ...CORE,
+      "src/relay/",
       "src/sources/",
       "src/queue/",
       "src/delivery/",
@@ -112,12 +129,20 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/commands/*_job.ts",
-    may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    may: [
+      ...CORE,
+      "src/relay.ts",
+      "src/edge.ts",
+      "src/queue/",
+      "src/ilert/",
+      "src/commands/sending.ts",
+      "src/commands/daemon_events.ts",
+    ],
     mayType: ["src/edge/edge_config.ts"],
   },
 
   // Outside the jail: reads the settings, knows of the flows only what they are told and may reach.
-  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts", "src/jail/script_worker.ts"] },
+  { from: "main.ts", may: ["src/commands/run.ts", "src/jail/worker.ts", "src/jail/*_worker.ts"] },
   {
     from: "src/config/",
     may: [...CORE, "src/config/"],
@@ -137,12 +162,25 @@ export const ARROWS: readonly Arrow[] = [
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
+      "src/commands/daemon.ts",
       "src/commands/message_input.ts",
       "src/commands/permissions.ts",
+      "src/commands/systemd_drop_in.ts",
+    ],
+    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
+  },
+  {
+    from: "src/commands/daemon.ts",
+    may: [
+      ...CORE,
+      "src/jail/kafka_supervisor.ts",
+      "src/jail/messages.ts",
+      "src/jail/permissions.ts",
+      "src/jail/supervisor.ts",
     ],
     mayType: [
-      "src/queue/operator.ts",
-      "src/config/brokers.ts",
+      "src/config/daemon.ts",
+      "src/clients/kafka_connection.ts",
       "src/edge/edge_config.ts",
       "src/jail/script_messages.ts",
     ],
@@ -151,6 +189,11 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/commands/permissions.ts",
     may: ["src/runtime/", "src/jail/permissions.ts"],
     mayType: ["src/jail/script_messages.ts"],
+  },
+  {
+    from: "src/commands/systemd_drop_in.ts",
+    may: [],
+    mayType: ["src/jail/permissions.ts", "src/relay.ts", "src/edge/edge_config.ts"],
   },
   { from: "src/commands/", may: [...CORE] },
   {
@@ -167,19 +210,16 @@ export const ARROWS: readonly Arrow[] = [
     from: "src/jail/script_worker.ts",
     may: ["src/runtime/", "src/jail/messages.ts", "src/jail/script_messages.ts", "src/jail/script_runner.ts"],
   },
+  { from: "src/jail/broker_messages.ts", may: [], mayType: ["src/clients/*_connection.ts"] },
+  {
+    from: "src/jail/broker_worker.ts",
+    may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],
+    mayType: ["src/clients/*_connection.ts"],
+  },
   {
     from: "src/jail/",
-    may: [
-      "src/runtime/",
-      "src/jail/messages.ts",
-      "src/jail/permissions.ts",
-      "src/jail/script_guard.ts",
-      "src/jail/script_messages.ts",
-      "src/jail/silence.ts",
-      "src/queue/database_files.ts",
-      "src/ilert/heartbeat_keys.ts",
-    ],
-    mayType: ["src/relay.ts", "src/edge/edge_config.ts"],
+    may: ["src/runtime/", "src/jail/", "src/queue/database_files.ts", "src/ilert/heartbeat_keys.ts"],
+    mayType: ["src/relay.ts", "src/edge/edge_config.ts", "src/clients/*_connection.ts"],
   },
 
   // Around the program. The emulator of ilert serves the tests and, by hand, everybody.
@@ -190,13 +230,23 @@ export const ARROWS: readonly Arrow[] = [
 
 /**
  * Third-party package → its importers. Only one kind of file each is part of the program, so that each package can be
- * replaced there; tests meet the brokers through a client of their own.
+ * replaced there; tests meet the brokers through a client of their own, and benches through the bare packages.
  */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka.ts", "tests/support/kafka_peer.ts"],
-  "mqtt": ["src/clients/mqtt.ts", "tests/support/mqtt_peer.ts"],
+  "kafkajs": [
+    "src/clients/kafka/client.ts",
+    "tests/support/kafka_peer.ts",
+    "scripts/bench/bare_kafka.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
+  "mqtt": [
+    "src/clients/mqtt/connection.ts",
+    "tests/support/mqtt_peer.ts",
+    "scripts/bench/bare_mqtt.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
   "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
@@ -204,18 +254,24 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Built-in module → where the program may use it. Scripts and tests may use any. */
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  "node:buffer": ["src/clients/kafka/"],
+  "node:crypto": ["src/clients/tls_material.ts"],
+  "node:net": ["src/clients/kafka/sockets.ts"],
   "node:path": ["src/config/", "src/commands/"],
+  "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
+  "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
+  "node:zlib": ["src/clients/kafka/decompression.ts"],
 };
 
 /**
  * What runs before the rights are narrowed (design decision 4): everything `main.ts` reaches except through the
- * agent's own role, which is evaluated inside the jail only.
+ * roles of the workers, which are evaluated inside the jail only.
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts", "src/jail/script_worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts", "src/jail/script_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
 } as const;
 
@@ -244,7 +300,7 @@ export const REACHED: readonly { files: string; from: readonly string[] }[] = [
 ];
 
 /** Started by path as a process or worker of their own, so no import leads there. */
-export const STARTED_BY_PATH: readonly string[] = [];
+export const STARTED_BY_PATH: readonly string[] = ["scripts/packaging/docker/probe.js"];
 
 /** As a file's or folder's name or a word of it: each says only that somebody did not know what it is. */
 export const VAGUE_WORDS: readonly string[] = [

@@ -26,5 +26,5 @@ if (import.meta.main) {
     Deno.addSignalListener(name, () => stop.abort());
   }
   const job = { kind: "relay" as const, config: daemon.config, log: logConfig(values), warnings: [] };
-  Deno.exit(await runDaemon(job, stop.signal, () => {}));
+  Deno.exit(await runDaemon(job, stop.signal, { onOpening: () => {}, onBrokerRefused: () => {} }));
 }

@@ -16,6 +16,16 @@ export interface Figures {
   pausedKeys: number;
   outage: boolean;
   storageFailing: boolean;
+  /** Of each broker. */
+  messages: readonly MessageFigures[];
+}
+
+/** `received` is the sum of all that are settled and those in flight. */
+export interface MessageFigures {
+  source: string;
+  received: number;
+  inFlight: number;
+  settled: Readonly<Record<string, number>>;
 }
 
 /** From a local answer to the longest backoff and beyond. */
@@ -31,6 +41,7 @@ export class PrometheusMetrics {
   readonly #gauges: { set(figures: Figures): void }[];
   /** The ledger's totals, which survive restarts: counters that jump to where they stand. */
   readonly #totals: { counter: Counter; of: (figures: Figures) => number; shown: number }[];
+  readonly #messages: MessageMetrics;
 
   constructor() {
     const registers = [this.#registry];
@@ -66,6 +77,7 @@ export class PrometheusMetrics {
       total("ilagent_events_delivered_total", "Events taken by ilert, over all runs", (f) => f.delivered),
       total("ilagent_events_purged_total", "Events removed by an operator, over all runs", (f) => f.purged),
     ];
+    this.#messages = new MessageMetrics(this.#registry);
     const gauge = (name: string, help: string, of: (figures: Figures) => number) => {
       const shown = new Gauge({ name, help, registers });
       return { set: (figures: Figures) => shown.set(of(figures)) };
@@ -101,11 +113,58 @@ export class PrometheusMetrics {
 
   async expose(figures: Figures): Promise<{ contentType: string; text: string }> {
     for (const gauge of this.#gauges) gauge.set(figures);
+    this.#messages.set(figures.messages);
     for (const total of this.#totals) {
       const value = total.of(figures);
       total.counter.inc(value - total.shown);
       total.shown = value;
     }
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+}
+
+/** What came from brokers since the start. */
+class MessageMetrics {
+  readonly #received: Counter<"source">;
+  readonly #settled: Counter<"source" | "outcome">;
+  readonly #inFlight: Gauge<"source">;
+  readonly #shown = new Map<string, number>();
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#received = new Counter({
+      name: "ilagent_messages_received_total",
+      help: "Messages received from a broker",
+      labelNames: ["source"],
+      registers,
+    });
+    this.#settled = new Counter({
+      name: "ilagent_messages_settled_total",
+      help: "Messages that their broker may forget, or took back (given_back), by what became of them",
+      labelNames: ["source", "outcome"],
+      registers,
+    });
+    this.#inFlight = new Gauge({
+      name: "ilagent_messages_in_flight",
+      help: "Messages received and not settled: received = settled + in flight",
+      labelNames: ["source"],
+      registers,
+    });
+  }
+
+  set(messages: readonly MessageFigures[]): void {
+    for (const { source, received, inFlight, settled } of messages) {
+      this.#received.inc({ source }, this.#growth(source, received));
+      for (const [outcome, count] of Object.entries(settled)) {
+        this.#settled.inc({ source, outcome }, this.#growth(`${source} ${outcome}`, count));
+      }
+      this.#inFlight.set({ source }, inFlight);
+    }
+  }
+
+  #growth(name: string, count: number): number {
+    const growth = count - (this.#shown.get(name) ?? 0);
+    this.#shown.set(name, count);
+    return growth;
   }
 }

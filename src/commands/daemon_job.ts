@@ -3,6 +3,7 @@
 import { type RelayConfig, runRelay } from "../relay.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { type LogConfig, startLog } from "../runtime/log.ts";
+import { type DaemonEvents, refusalsToldOnce } from "./daemon_events.ts";
 
 export interface RelayJob {
   kind: "relay";
@@ -12,12 +13,12 @@ export interface RelayJob {
   warnings: string[];
 }
 
-/** `onOpening` is called right before the database is opened, which may block for long. */
-export async function runDaemon(job: RelayJob, stop: AbortSignal, onOpening: () => void): Promise<number> {
+export async function runDaemon(job: RelayJob, stop: AbortSignal, events: DaemonEvents): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
-  onOpening();
-  await runRelay(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  events.onOpening();
+  const onBrokerRefused = refusalsToldOnce(log, events);
+  await runRelay(job.config, { clock: systemClock, random: Math.random, log, onBrokerRefused }, stop);
   return 0;
 }

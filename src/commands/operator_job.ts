@@ -55,7 +55,9 @@ function list({ json, limit, shelf }: OperatorJob, items: Item[]): number {
   }
   for (const item of items) printLine(shelf === "queue" ? queuedLine(item) : deadLine(item));
   if (items.length === limit) printLine(`(the first ${limit}; --limit N shows more)`);
-  if (items.length === 0) printLine(shelf === "queue" ? "No such event is queued." : "No such dead letter.");
+  if (items.length === 0) {
+    printLine(shelf === "queue" ? "No such event is queued." : "No such dead letter.");
+  }
   return 0;
 }
 
@@ -82,12 +84,16 @@ function reportMissing({ ids }: Selection, found: number): number {
 }
 
 function queuedLine(item: Item): string {
+  if (item.topic !== undefined) {
+    return `${item.id}  ${item.accepted_at}  message of ${item.source} topic ${item.topic}`;
+  }
   const failed = item.last_error === null ? "" : `  attempt ${Number(item.attempts) + 1}: ${item.last_error}`;
   return `${item.id}  ${item.accepted_at}  ${keysOf(item)}  ${item.event_type}  ${item.summary}${failed}`;
 }
 
 function deadLine(item: Item): string {
-  return `${item.id}  ${item.accepted_at}  ${keysOf(item)}  ${item.reason}, ${item.attempts} attempts`;
+  const what = item.integration_key === null ? `message of ${item.source} topic ${item.topic}` : keysOf(item);
+  return `${item.id}  ${item.accepted_at}  ${what}  ${item.reason}, ${item.attempts} attempts`;
 }
 
 function keysOf(item: Item): string {

@@ -6,22 +6,33 @@ import { printLine } from "../runtime/print.ts";
 
 const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
-/** `script` is what a worker of its own may run; null where nothing is run. */
+/**
+ * `script` is what a worker of its own may run, null where nothing is run. `namesMoreBrokers` where Kafka's brokers to begin
+ * with will name others.
+ */
 export function showPermissions(
   permissions: Permissions,
-  script: ScriptSetup | null,
+  { script, namesMoreBrokers }: { script: ScriptSetup | null; namesMoreBrokers: boolean },
   asJson: boolean,
 ): void {
   const proxies = proxiesInUse();
   const run = script === null ? null : scriptWorkerPermissions(script).run;
   if (asJson) {
     const scriptWorker = run === null ? {} : { scriptWorker: { run, denoFlags: [runFlag(run)] } };
+    const kafka = namesMoreBrokers ? { namesMoreBrokers } : {};
     printLine(
-      JSON.stringify({ ...permissions, denoFlags: denoFlags(permissions), ...scriptWorker, proxies }),
+      JSON.stringify({
+        ...permissions,
+        denoFlags: denoFlags(permissions),
+        ...scriptWorker,
+        ...kafka,
+        proxies,
+      }),
     );
     return;
   }
-  printLine(`network  ${permissions.net.join(", ")}`);
+  const others = namesMoreBrokers ? ", and the other brokers that these Kafka brokers name" : "";
+  printLine(`network  ${permissions.net.join(", ")}${others}`);
   printLine(`read     ${permissions.read.join(", ")}`);
   printLine(`write    ${permissions.write.join(", ")}`);
   if (run !== null) {
@@ -45,7 +56,7 @@ function runFlag(run: readonly string[]): string {
 }
 
 /** `NAME=host:port`, without the credentials a proxy URL may carry. */
-function proxiesInUse(): string[] {
+export function proxiesInUse(): string[] {
   return PROXY_VARIABLES.flatMap((name) => [name, name.toLowerCase()]).flatMap((name) => {
     const value = Deno.env.get(name) ?? "";
     return URL.canParse(value) ? [`${name}=${new URL(value).host}`] : [];

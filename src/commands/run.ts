@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type AlertEvent, minimalEvent } from "../domain/event.ts";
 import { enrich } from "../domain/enrichment.ts";
 import { mappingConfig, policyMapping } from "../config/consumers.ts";
-import { type DaemonConfig, daemonConfig, logConfig } from "../config/daemon.ts";
+import { daemonConfig, logConfig } from "../config/daemon.ts";
 import type { NamedFiles } from "../config/brokers.ts";
 import { enrichmentOf } from "../config/enrichment.ts";
 import type { Surroundings } from "../config/environment.ts";
@@ -14,24 +14,22 @@ import { readSettings, type Settings } from "../config/settings.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
-  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
-  relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
-import type { ScriptSetup } from "../jail/script_messages.ts";
-import type { EdgeConfig } from "../edge/edge_config.ts";
 import type { Selection } from "../queue/operator.ts";
-import { runJailed } from "../jail/supervisor.ts";
+import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
-import { showPermissions } from "./permissions.ts";
+import { proxiesInUse, showPermissions } from "./permissions.ts";
+import { systemdDropIn } from "./systemd_drop_in.ts";
 
 const EXIT_USAGE = 2;
 
@@ -85,24 +83,17 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const permissions = daemon.kind === "edge"
-        ? edgePermissions(daemon.config)
-        : relayPermissions(daemon.config);
-      showPermissions(permissions, scriptOf(daemon), values.json ?? false);
+      const permissions = daemonPermissions(daemon);
+      if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
+      else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      return daemon.kind === "edge"
-        ? await runInJail(
-          { ...daemon, config: withoutScriptEnv(daemon.config), log, warnings },
-          edgePermissions(daemon.config),
-          scriptOf(daemon),
-        )
-        : await runInJail({ ...daemon, log, warnings }, relayPermissions(daemon.config));
+      const job = daemonJob(daemon, logConfig(values), warnings);
+      return report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);
@@ -161,16 +152,6 @@ async function mapInput(values: FlagValues): Promise<number> {
   return await runInJail(job, NO_PERMISSIONS);
 }
 
-/** What a worker of its own may run; null where nothing is run. */
-function scriptOf(daemon: DaemonConfig & { kind: "relay" | "edge" }): ScriptSetup | null {
-  return daemon.kind === "edge" && daemon.config.sink.kind === "script" ? daemon.config.sink : null;
-}
-
-/** The agent need not know what only the script is given. */
-function withoutScriptEnv(config: EdgeConfig): EdgeConfig {
-  return config.sink.kind === "script" ? { ...config, sink: { ...config.sink, env: {} } } : config;
-}
-
 function secretInFlag(flag: string): string {
   return `${flag} on the command line can be read by every user of this machine; use its variable or a file`;
 }
@@ -199,12 +180,11 @@ function realPath(file: string): string {
   }
 }
 
-async function runInJail(
-  job: Job,
-  permissions: Permissions,
-  script: ScriptSetup | null = null,
-): Promise<number> {
-  const { exitCode, message } = await runJailed(job, permissions, script);
+async function runInJail(job: Job, permissions: Permissions): Promise<number> {
+  return report(job, await runJailed(job, permissions));
+}
+
+function report(job: Job, { exitCode, message }: JobEnd): number {
   if (message === null) return exitCode;
   if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
   else reportLine(message);

@@ -24,8 +24,8 @@ export interface EventReceiver {
   deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome>;
 }
 
-/** What the loop needs of the queue beside the port: to be woken, and to have it read again. */
-export interface WakingQueue extends EventQueue {
+/** What the loop needs of the queue: the port but for its intake, to be woken, and to have it read again. */
+export interface WakingQueue extends Omit<EventQueue, "enqueue"> {
   readonly ledger: Readonly<Ledger>;
   onAvailable(callback: () => void): void;
   rescan(): void;

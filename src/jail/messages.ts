@@ -31,6 +31,8 @@ export type FromWorker =
   | { type: "alive" }
   /** It opens its database, one step that may take long, and cannot say so meanwhile. */
   | { type: "opening" }
+  /** It has no right to reach a Kafka broker; which one is for others to find out. */
+  | { type: "broker_refused" }
   | { type: "finished"; exitCode: number }
   /** `message` is one line for the operator. */
   | { type: "failed"; message: string; exitCode: number };

@@ -1,11 +1,12 @@
 /** Configuration → exactly what the agent's worker may do, and nothing else. */
 
+import type { KafkaConnection } from "../clients/kafka_connection.ts";
 import type { EdgeConfig, SinkConfig } from "../edge/edge_config.ts";
 import type { RelayConfig } from "../relay.ts";
 import { LEGACY_HEARTBEAT_KEY } from "../ilert/heartbeat_keys.ts";
-import type { TlsFiles } from "../runtime/tls_files.ts";
-import { databaseFiles, logPathOf } from "../queue/database_files.ts";
 import type { ScriptSetup } from "./script_messages.ts";
+import { databaseFiles, logPathOf } from "../queue/database_files.ts";
+import type { TlsFiles } from "../runtime/tls_files.ts";
 
 /** `host:port` pairs and absolute paths. Whatever is not listed is denied: programs, variables, FFI, system data. */
 export interface Permissions {
@@ -33,20 +34,39 @@ export function scriptWorkerPermissions({ path, killPath }: ScriptSetup) {
   return { ...none, run: [path, killPath] };
 }
 
-export function relayPermissions(config: RelayConfig): Permissions {
-  const files = databaseFiles(config.file);
-  const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
-  const beats = config.server === null
-    ? [heartbeatHostOf(config, config.heartbeatKey ?? "")]
-    : ilertHosts(config);
-  return { net: unique([...listen, hostAndPort(config.apiHost), ...beats]), read: files, write: files };
+/** Of the worker that looks for Kafka's brokers. */
+export function brokerSearchPermissions({ brokers, tls }: KafkaConnection): Permissions {
+  return { net: brokers, read: tlsPaths(tls), write: [] };
 }
 
-export function edgePermissions(config: EdgeConfig): Permissions {
+/** `kafkaBrokers` are those that were found beside the ones to begin with. */
+export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly string[] = []): Permissions {
+  const { server, consumers, apiHost, heartbeatKey } = config;
+  const files = databaseFiles(config.file);
+  const listen = server === null ? [] : [address(server.hostname, server.port)];
+  const passesBeatsOn = server !== null || (consumers?.mapping.topics.heartbeat ?? null) !== null;
+  const ownBeat = heartbeatKey === null ? [] : [heartbeatHostOf(config, heartbeatKey)];
+  const mqtt = consumers?.mqtt?.connection, kafka = consumers?.kafka?.connection;
+  return {
+    net: unique([
+      ...listen,
+      hostAndPort(apiHost),
+      // Whose keys others choose go to either host.
+      ...(passesBeatsOn ? ilertHosts(config) : ownBeat),
+      ...(mqtt === undefined ? [] : [hostAndPort(mqtt.url)]),
+      ...(kafka === undefined ? [] : [...kafka.brokers, ...kafkaBrokers]),
+    ]),
+    read: unique([...files, ...tlsPaths(mqtt?.tls), ...tlsPaths(kafka?.tls)]),
+    write: files,
+  };
+}
+
+/** `kafkaBrokers` as for the relay. */
+export function edgePermissions(config: EdgeConfig, kafkaBrokers: readonly string[] = []): Permissions {
   const files = databaseFiles(config.file);
   const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
   const beat = config.heartbeatKey === null ? [] : [heartbeatHostOf(config, config.heartbeatKey)];
-  const sink = sinkPermissions(config.sink);
+  const sink = sinkPermissions(config.sink, kafkaBrokers);
   return {
     net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
     read: [...files, ...sink.read],
@@ -54,22 +74,21 @@ export function edgePermissions(config: EdgeConfig): Permissions {
   };
 }
 
-function sinkPermissions(sink: SinkConfig): { net: string[]; read: string[] } {
+function sinkPermissions(
+  sink: SinkConfig,
+  kafkaBrokers: readonly string[],
+): { net: string[]; read: string[] } {
   switch (sink.kind) {
     case "http":
       return { net: [hostAndPort(sink.url)], read: [] };
     case "kafka":
-      return { net: sink.connection.brokers, read: tlsFilesOf(sink.connection.tls) };
+      return { net: [...sink.connection.brokers, ...kafkaBrokers], read: tlsPaths(sink.connection.tls) };
     case "mqtt":
-      return { net: [hostAndPort(sink.connection.url)], read: tlsFilesOf(sink.connection.tls) };
+      return { net: [hostAndPort(sink.connection.url)], read: tlsPaths(sink.connection.tls) };
     case "script":
     case "stdout":
       return { net: [], read: [] };
   }
-}
-
-function tlsFilesOf(tls: TlsFiles | null): string[] {
-  return tls === null ? [] : [tls.caPath, tls.certPath, tls.keyPath].filter((path) => path !== null);
 }
 
 export function eventPermissions(hosts: IlertHosts): Permissions {
@@ -102,7 +121,13 @@ export function denoFlags({ net, read, write }: Permissions): string[] {
 /** Host and port of a URL, as Deno's `net` permission names them. */
 export function hostAndPort(url: string): string {
   const { hostname, port, protocol } = new URL(url);
-  return address(hostname, port === "" ? (protocol === "https:" ? 443 : 80) : Number(port));
+  const isSecure = protocol === "https:" || protocol === "wss:";
+  // What `URL` leaves out is the default of the scheme.
+  return address(hostname, port === "" ? (isSecure ? 443 : 80) : Number(port));
+}
+
+function tlsPaths(files: TlsFiles | null | undefined): string[] {
+  return [files?.caPath, files?.certPath, files?.keyPath].filter((path) => typeof path === "string");
 }
 
 function ilertHosts(hosts: IlertHosts): string[] {

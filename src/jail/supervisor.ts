@@ -28,6 +28,7 @@ const OPENING_MAX_MS = 600_000;
 const ONE_SIGNAL_MS = 200;
 
 const PERMISSION_NAMES = ["net", "read", "write", "run", "env", "sys", "ffi", "import"] as const;
+type PermissionName = (typeof PERMISSION_NAMES)[number];
 
 export interface JobEnd {
   exitCode: number;
@@ -35,81 +36,105 @@ export interface JobEnd {
   message: string | null;
 }
 
-/**
- * Resolves when the job is over, however that came about. Never throws. `script` is what the job may have run for it,
- * by a worker of its own.
- */
-export function runJailed(
+/** One run of the agent's worker. */
+export interface AgentRun {
+  /** However it came about. Never rejects. */
+  readonly ended: Promise<JobEnd>;
+  /** Asks the agent to end in good order. */
+  stop(): void;
+  /** Ends it at once. */
+  end(result: JobEnd): void;
+}
+
+export interface AgentOptions {
+  /** What the job may have run for it, by a worker of its own. */
+  script?: ScriptSetup | null;
+  silence?: SilenceLimits;
+  /** Of the main thread, for starting the agent again. */
+  keptRights?: readonly PermissionName[];
+  onBrokerRefused?: () => void;
+}
+
+/** Resolves when the job is over, however that came about. Never throws. */
+export async function runJailed(
   job: Job,
   permissions: Permissions,
   script: ScriptSetup | null = null,
   silence: SilenceLimits = SILENCE_LIMITS,
 ): Promise<JobEnd> {
+  const run = startAgent(job, permissions, { script, silence });
+  const stopListening = onStopSignals(() => run.stop(), (message) => run.end({ exitCode: 1, message }));
+  const end = await run.ended;
+  // Not before: a signal that nobody listens to would end this process, and leave the script behind.
+  stopListening();
+  return end;
+}
+
+export function startAgent(job: Job, permissions: Permissions, options: AgentOptions): AgentRun {
+  const { script = null, silence = SILENCE_LIMITS, keptRights = [], onBrokerRefused } = options;
   const worker = new Worker(Deno.mainModule, {
     type: "module",
     name: "agent",
     deno: { permissions: workerPermissions(permissions) },
   });
   const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
-  return new Promise((resolve) => {
-    const watch = watchForSilence(silence.agentMs, (seconds) => {
-      void end({
-        exitCode: 1,
-        message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
-      });
-    });
-    const stopListening = onStopSignals(
-      () => send({ type: "stop" }),
-      (signal) =>
-        void end({ exitCode: 1, message: `ended at once by a second ${signal}; queued events are kept` }),
-    );
-    let isOver = false;
-    const end = async (result: JobEnd) => {
-      if (isOver) return;
-      isOver = true;
-      watch.stop();
-      worker.terminate();
-      await guard?.stop();
-      // Not before: a signal that nobody listens to would end this process, and leave the script behind.
-      stopListening();
-      resolve(result);
-    };
-    const guard = script === null
-      ? null
-      : new ScriptGuard(script, silence.scriptMs, (message) => void end({ exitCode: 1, message }));
-    const start = async () => {
-      await guard?.loaded;
-      revokeEverything();
-      const port = guard?.start() ?? null;
-      send({ type: "start", job, script: port }, port === null ? [] : [port]);
-    };
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      void end({ exitCode: 1, message: `the agent failed: ${event.message}` });
-    });
-    worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
-      switch (data.type) {
-        case "loaded":
-          return void start();
-        case "alive":
-          return watch.heard(silence.agentMs);
-        case "opening":
-          return watch.heard(OPENING_MAX_MS);
-        case "finished":
-          return void end({ exitCode: data.exitCode, message: null });
-        case "failed":
-          return void end({ exitCode: data.exitCode, message: data.message });
-      }
+  const { promise: ended, resolve } = Promise.withResolvers<JobEnd>();
+  const watch = watchForSilence(silence.agentMs, (seconds) => {
+    void end({
+      exitCode: 1,
+      message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
     });
   });
+  let isOver = false;
+  const end = async (result: JobEnd) => {
+    if (isOver) return;
+    isOver = true;
+    watch.stop();
+    worker.terminate();
+    await guard?.stop();
+    resolve(result);
+  };
+  const guard = script === null
+    ? null
+    : new ScriptGuard(script, silence.scriptMs, (message) => void end({ exitCode: 1, message }));
+  const start = async () => {
+    await guard?.loaded;
+    revokeAllBut(keptRights);
+    const port = guard?.start() ?? null;
+    send({ type: "start", job, script: port }, port === null ? [] : [port]);
+  };
+  worker.addEventListener("error", (event) => {
+    event.preventDefault();
+    void end({ exitCode: 1, message: `the agent failed: ${event.message}` });
+  });
+  worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+    switch (data.type) {
+      case "loaded":
+        return void start();
+      case "alive":
+        return watch.heard(silence.agentMs);
+      case "opening":
+        return watch.heard(OPENING_MAX_MS);
+      case "broker_refused":
+        return onBrokerRefused?.();
+      case "finished":
+        return void end({ exitCode: data.exitCode, message: null });
+      case "failed":
+        return void end({ exitCode: data.exitCode, message: data.message });
+    }
+  });
+  return { ended, stop: () => send({ type: "stop" }), end: (result) => void end(result) };
 }
 
 /** What the main thread gave up it can never regain, and neither can anything that takes it over. */
-function revokeEverything(): void {
-  for (const name of PERMISSION_NAMES) Deno.permissions.revokeSync({ name });
+function revokeAllBut(kept: readonly PermissionName[]): void {
+  for (const name of PERMISSION_NAMES) {
+    if (!kept.includes(name)) Deno.permissions.revokeSync({ name });
+  }
 }
 
-function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void): () => void {
+/** `second` gets one line for the operator. */
+export function onStopSignals(first: () => void, second: (message: string) => void): () => void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
   let stoppingSince: number | null = null;
   const listeners = signals.map((signal) => {
@@ -118,7 +143,7 @@ function onStopSignals(first: () => void, second: (signal: Deno.Signal) => void)
         stoppingSince = performance.now();
         first();
       } else if (performance.now() - stoppingSince > ONE_SIGNAL_MS) {
-        second(signal);
+        second(`ended at once by a second ${signal}; queued events are kept`);
       }
     };
     Deno.addSignalListener(signal, listener);

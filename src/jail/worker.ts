@@ -55,11 +55,11 @@ async function perform(
   switch (job.kind) {
     case "relay": {
       const { runDaemon } = await import("../commands/daemon_job.ts");
-      return await runDaemon(job, stop, () => announceOpening(post));
+      return await runDaemon(job, stop, daemonEvents(post));
     }
     case "edge": {
       const { runEdgeConnector } = await import("../commands/edge_job.ts");
-      return await runEdgeConnector(job, stop, () => announceOpening(post), script);
+      return await runEdgeConnector(job, stop, daemonEvents(post), script);
     }
     case "event":
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
@@ -76,10 +76,15 @@ async function perform(
   }
 }
 
-function announceOpening(post: (message: FromWorker) => void): void {
-  post({ type: "opening" });
-  // Its turn comes when the step is over.
-  setTimeout(() => post({ type: "alive" }), 0);
+function daemonEvents(post: (message: FromWorker) => void) {
+  return {
+    onOpening: () => {
+      post({ type: "opening" });
+      // Its turn comes when the step is over.
+      setTimeout(() => post({ type: "alive" }), 0);
+    },
+    onBrokerRefused: () => post({ type: "broker_refused" }),
+  };
 }
 
 function failed(error: unknown): FromWorker {

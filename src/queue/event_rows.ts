@@ -88,7 +88,7 @@ export class EventRows {
       "SELECT min(next_attempt_at) AS at FROM event_items WHERE next_attempt_at > 0 AND next_attempt_at > ?",
     );
     this.#addToLedger = db.prepare(
-      "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
+      "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ?, purged = purged + ? WHERE id = 1",
     );
     this.#dataVersion = db.prepare("PRAGMA data_version");
     this.#pageCount = db.prepare("PRAGMA page_count");
@@ -203,8 +203,8 @@ export class EventRows {
     this.#postpone.run(byMs);
   }
 
-  addToLedger(accepted: number, delivered: number): void {
-    this.#addToLedger.run(accepted, delivered);
+  addToLedger(accepted: number, delivered: number, purged: number): void {
+    this.#addToLedger.run(accepted, delivered, purged);
   }
 
   /** Changes when, and only when, another connection has changed the file (PRAGMA data_version). */
@@ -245,7 +245,7 @@ export class EventRows {
       this.#db.prepare("SELECT count(*) AS n FROM event_items WHERE behind IS NULL").get()?.n,
     );
     if (foreign > 0) {
-      this.#addToLedger.run(foreign, 0);
+      this.#addToLedger.run(foreign, 0, 0);
       const unusable =
         "behind IS NULL AND (trim(integration_key) = '' OR instr(integration_key, char(0)) > 0)";
       this.#db.prepare(
@@ -313,7 +313,8 @@ export function readLedger(db: DatabaseSync): Ledger {
 
 export function countRows(db: DatabaseSync): RowCounts {
   const row = db.prepare(
-    `SELECT (SELECT count(*) FROM event_items) + (SELECT count(*) FROM edge_items) AS queued,
+    `SELECT (SELECT count(*) FROM event_items) + (SELECT count(*) FROM mqtt_queue) +
+         (SELECT count(*) FROM edge_items) AS queued,
        (SELECT count(*) FROM dead_letters) AS dead`,
   ).get();
   return { queued: Number(row?.queued), dead: Number(row?.dead) };

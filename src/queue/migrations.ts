@@ -45,6 +45,7 @@ const RUST_MIGRATIONS: readonly (readonly [marker: string, sql: string])[] = [
  * `behind`: 0 for the head of a lane, 1 for the others, null for a row another program wrote.
  * `next_attempt_at`: ms since the epoch; 0 for a row that waits for nothing.
  * `counted`: whether the ledger has the message as accepted; 0 for a row another program wrote.
+ * `source`, `message_key`: the kind of broker, and Kafka's own key of a message.
  * `edge_items`: dead letters of the edge connector that are to be delivered again.
  */
 const MIGRATIONS: readonly string[] = [
@@ -73,6 +74,9 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE edge_items (
      id TEXT PRIMARY KEY, payload TEXT NOT NULL, accepted_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
      last_error TEXT)`,
+  `ALTER TABLE dead_letters ADD COLUMN message_key TEXT;
+   ALTER TABLE mqtt_queue ADD COLUMN source TEXT NOT NULL DEFAULT 'mqtt';
+   ALTER TABLE mqtt_queue ADD COLUMN message_key TEXT`,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -5,6 +5,13 @@ import { parseEvent } from "../domain/event.ts";
 import { parseJson } from "../domain/json.ts";
 import { dropReturned, findReturned, hastenReturned, returnItem } from "./edge_operations.ts";
 import { acceptedAtOf, EventRows } from "./event_rows.ts";
+import {
+  countMessages,
+  dropMessages,
+  findMessages,
+  isMessage,
+  requeueMessage,
+} from "./message_operations.ts";
 
 export type Shelf = "queue" | "deadletter";
 
@@ -22,7 +29,8 @@ export type Item = Record<string, unknown>;
 
 const QUEUE_LIST = `id, created_at AS accepted_at, integration_key, alert_key, event_type, summary, attempts,
   next_attempt_at, last_error`;
-const DEAD_LIST = "id, accepted_at, died_at, source, integration_key, alert_key, status, reason, attempts";
+const DEAD_LIST =
+  "id, accepted_at, died_at, source, integration_key, alert_key, topic, status, reason, attempts";
 
 export class Operator {
   readonly #db: DatabaseSync;
@@ -31,15 +39,17 @@ export class Operator {
     this.#db = db;
   }
 
-  /** The oldest first, returned items of the edge connector before events; `isWhole` with payload and answer. */
+  /** The oldest first; messages, then returned items of the edge connector, then events; `isWhole` with payload and answer. */
   find(shelf: Shelf, selection: Selection, limit: number, isWhole: boolean): Item[] {
-    const returned = shelf === "queue" ? findReturned(this.#db, selection, limit, isWhole) : [];
+    const messages = shelf === "queue" ? findMessages(this.#db, selection, limit, isWhole) : [];
+    const left = limit - messages.length;
+    const returned = shelf === "queue" ? findReturned(this.#db, selection, left, isWhole) : [];
     const { where, values } = condition(shelf, selection);
     const columns = isWhole ? "*" : shelf === "queue" ? QUEUE_LIST : DEAD_LIST;
     const rows = this.#db.prepare(
       `SELECT ${columns} FROM ${tableOf(shelf)} WHERE ${where} ORDER BY rowid LIMIT ?`,
-    ).all(...values, limit - returned.length);
-    return [...returned, ...rows];
+    ).all(...values, left - returned.length);
+    return [...messages, ...returned, ...rows];
   }
 
   /** Waiting events are due at once. Answers how many; those that were due anyway count too. */
@@ -48,11 +58,11 @@ export class Operator {
     return this.#change(() =>
       Number(
         this.#db.prepare(`UPDATE event_items SET next_attempt_at = 0 WHERE ${where}`).run(...values).changes,
-      ) + hastenReturned(this.#db, selection)
+      ) + countMessages(this.#db, selection) + hastenReturned(this.#db, selection)
     );
   }
 
-  /** Removes queued events for good; they count as purged. */
+  /** Removes queued events and messages for good; they count as purged. */
   dropQueued(selection: Selection): number {
     const { where, values } = condition("queue", selection);
     return this.#change(() => {
@@ -66,13 +76,13 @@ export class Operator {
       for (const { integration_key, alert_key } of dropped) {
         if (alert_key !== null) newHead.run(integration_key ?? null, alert_key ?? null);
       }
-      const count = dropped.length + dropReturned(this.#db, selection);
+      const count = dropped.length + dropMessages(this.#db, selection) + dropReturned(this.#db, selection);
       this.#countPurged(count);
       return count;
     });
   }
 
-  /** Puts events at the end of their lanes and items behind all others, with all their attempts before them. */
+  /** Puts events at the end of their lanes, messages and items behind all others, with all their attempts before them. */
   retryDead(selection: Selection): { retried: number; refused: { id: string; reason: string }[] } {
     const { where, values } = condition("deadletter", selection);
     const refused: { id: string; reason: string }[] = [];
@@ -84,6 +94,11 @@ export class Operator {
       );
       for (const letter of letters) {
         const id = String(letter.id);
+        if (isMessage(letter.source)) {
+          requeueMessage(this.#db, id);
+          remove.run(id);
+          continue;
+        }
         if (letter.source === "edge") {
           const problem = returnItem(this.#db, letter);
           if (problem === null) remove.run(id);

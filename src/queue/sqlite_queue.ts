@@ -9,6 +9,9 @@ import type { Clock } from "../runtime/clock.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EventRows } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { KeptValues } from "./kept_values.ts";
+import { MessageRows } from "./message_rows.ts";
+import { type Counted, MessageStore } from "./message_store.ts";
 import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
 import { type EventQueue, type QueuedEvent, QueueUnavailable, type Settlement } from "./queue.ts";
 
@@ -32,14 +35,10 @@ export interface QueueLimits {
 }
 
 /** What one transaction changes. */
-interface Delta {
-  accepted: number;
-  delivered: number;
-  queued: number;
-  dead: number;
-}
+type Delta = Required<Counted>;
 
-const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, queued: 0, dead: 0 };
+const NO_DELTA: Readonly<Delta> = { accepted: 0, delivered: 0, purged: 0, queued: 0, dead: 0 };
+const DELTA_NAMES = ["accepted", "delivered", "purged", "queued", "dead"] as const;
 
 export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #database: DurableDatabase;
@@ -63,11 +62,17 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   /** Events that wait for their commit. */
   #arriving = 0;
   readonly #limits: QueueLimits;
+  /** What the file holds beside events. */
+  readonly messages: MessageStore;
+  readonly values: KeptValues;
   #onAvailable: () => void = () => {};
 
   /** Opens and, where needed, migrates `path`. Throws `StartupFailure`. */
   static open(path: string, limits: QueueLimits, clock: Clock): SqliteQueue {
-    const adopt = (db: DatabaseSync) => new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
+    const adopt = (db: DatabaseSync) => {
+      new MessageRows(db).adopt();
+      new EventRows(db).adopt(clock.now(), RETRY_AFTER_MAX_MS);
+    };
     return new SqliteQueue(openDatabase(path, adopt), limits, clock);
   }
 
@@ -88,6 +93,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
       durable: () => queueMicrotask(() => this.#onAvailable()),
       afterRollback: () => this.#delta = { ...NO_DELTA },
     });
+    this.messages = new MessageStore(database.db, this, clock);
+    this.values = new KeptValues(database.db);
   }
 
   get ledger(): Readonly<Ledger> {
@@ -106,17 +113,20 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
 
   /** Which bound is reached, as one clause; null while there is room. */
   get full(): string | null {
-    const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
+    const { eventsMax, bytesMax } = this.#limits;
     if (this.#counts.queued + this.#arriving >= eventsMax) {
       return `the queue holds ${eventsMax} events (--queue_max_events)`;
     }
     if (this.#bytesUsed >= bytesMax) {
       return `the queue's file has ${bytesMax} bytes in use (--queue_max_bytes)`;
     }
-    if (this.#counts.dead >= deadLettersMax) {
-      return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
-    }
-    return null;
+    return this.fullOfDeadLetters(0);
+  }
+
+  fullOfDeadLetters(arriving: number): string | null {
+    const { deadLettersMax } = this.#limits;
+    if (this.#counts.dead + arriving < deadLettersMax) return null;
+    return `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
   }
 
   /** From 0 to 1 and beyond: the nearest bound. */
@@ -161,6 +171,35 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
         failed: (error) => {
           this.#arriving--;
           this.#taken.delete(queued.id);
+          reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
+          return false;
+        },
+      });
+    });
+  }
+
+  /** Whatever else is written to the file, in one transaction with the ledger and with events that come of it. */
+  change(apply: (enqueue: (event: QueuedEvent) => void) => Counted): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let heads: QueuedEvent[] = [];
+      const forget = () => heads.forEach(({ id }) => this.#taken.delete(id));
+      this.#commits.add({
+        apply: () => {
+          forget();
+          heads = [];
+          const counted = apply((event) => {
+            if (!this.#rows.insert(event)) return;
+            this.#taken.add(event.id);
+            heads.push(event);
+          });
+          for (const name of DELTA_NAMES) this.#delta[name] += counted[name] ?? 0;
+        },
+        committed: () => {
+          resolve();
+          for (const head of heads) this.#offer(head);
+        },
+        failed: (error) => {
+          forget();
           reject(new QueueUnavailable(diskFailure(error), DISK_RETRY_SECONDS, { cause: error }));
           return false;
         },
@@ -251,15 +290,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   }
 
   /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
-  noticeChanges(): void {
+  noticeChanges(): boolean {
     const version = this.#rows.foreignChanges();
-    if (version === this.#foreignChanges) return;
+    if (version === this.#foreignChanges) return false;
     this.#foreignChanges = version;
     this.#ledger = this.#rows.ledger();
     this.#counts = this.#rows.counts();
     this.#returnBuffer();
     this.rescan();
     this.#onAvailable();
+    return true;
   }
 
   /** The wall clock was moved by this much: retries move with it, because what they wait for is a span of time. */
@@ -304,12 +344,13 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   #beforeCommit(): void {
     // What is queued already goes on leaving, but nothing new is promised.
     if (this.#delta.accepted > 0 && !this.#database.isInPlace()) throw new Error(FILE_GONE);
-    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered);
+    this.#rows.addToLedger(this.#delta.accepted, this.#delta.delivered, this.#delta.purged);
   }
 
   #written(): void {
     this.#ledger.accepted += this.#delta.accepted;
     this.#ledger.delivered += this.#delta.delivered;
+    this.#ledger.purged += this.#delta.purged;
     this.#counts.queued += this.#delta.queued;
     this.#counts.dead += this.#delta.dead;
     this.#delta = { ...NO_DELTA };

@@ -11,6 +11,7 @@ import {
   type LogRecord,
 } from "@logtape/logtape";
 import { LineWriter } from "./line_writer.ts";
+import { divertWarnings } from "./process_warnings.ts";
 import { redactText } from "./redact.ts";
 
 export type Log = Pick<Logger, "trace" | "debug" | "info" | "warn" | "error" | "isEnabledFor">;
@@ -38,8 +39,10 @@ export async function startLog(config: LogConfig): Promise<{ log: Log } & AsyncD
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
     ],
   });
+  const log = getLogger(["ilagent"]);
+  divertWarnings((message) => log.debug("The runtime warns: {message}", { message }));
   return {
-    log: getLogger(["ilagent"]),
+    log,
     async [Symbol.asyncDispose]() {
       await dispose();
       await writer.flush(FLUSH_TIMEOUT_MS);

@@ -23,16 +23,20 @@ const ABORT_TIMEOUT_MS = 5_000;
 
 const LIVE = new AbortController().signal;
 
-/** Registers the suite; `open` gives each test a sink and a target of its own. `name` is the class's. */
-export function testSinkContract(name: string, open: () => Promise<SinkUnderTest>): void {
-  Deno.test(`${name}.deliver() hands over the payloads in order, and answers with one outcome for each`, async () => {
+/** Registers the suite with `test`; `open` gives each test a sink and a target of its own. `name` is the class's. */
+export function testSinkContract(
+  name: string,
+  open: () => Promise<SinkUnderTest>,
+  test: (name: string, run: () => Promise<void>) => void = Deno.test,
+): void {
+  test(`${name}.deliver() hands over the payloads in order, and answers with one outcome for each`, async () => {
     await using all = await open();
     const items = numberedItems(1, 2 * all.sink.itemsMax + 1);
     await deliverAll(all.sink, items);
     await assertReceived(all, items);
   });
 
-  Deno.test(`${name}.deliver() takes one item alone as well as itemsMax of them`, async () => {
+  test(`${name}.deliver() takes one item alone as well as itemsMax of them`, async () => {
     await using all = await open();
     const first = numberedItem(1);
     const rest = numberedItems(2, all.sink.itemsMax);
@@ -41,7 +45,7 @@ export function testSinkContract(name: string, open: () => Promise<SinkUnderTest
     await assertReceived(all, [first, ...rest]);
   });
 
-  Deno.test(`${name}.deliver() changes nothing in a payload: exact numbers, any script, quotes, line ends, 200 kB`, async () => {
+  test(`${name}.deliver() changes nothing in a payload: exact numbers, any script, quotes, line ends, 200 kB`, async () => {
     await using all = await open();
     const exact =
       '{"id":9007199254740993123,"big":1e400,"text":"„Žluťoučký“ \\u0000\\n\\r\\"\\\\ 🚨","list":[]}';
@@ -55,7 +59,7 @@ export function testSinkContract(name: string, open: () => Promise<SinkUnderTest
     assert.match((await all.received())[0] ?? "", /"id":9007199254740993123,"big":1e400,/);
   });
 
-  Deno.test(`${name}.deliver() answers an outage with a retry that says why, and delivers once it is over`, async () => {
+  test(`${name}.deliver() answers an outage with a retry that says why, and delivers once it is over`, async () => {
     await using all = await open();
     if (all.outage === null) return;
     await deliverAll(all.sink, [numberedItem(1)]);
@@ -78,7 +82,7 @@ export function testSinkContract(name: string, open: () => Promise<SinkUnderTest
     assert.deepEqual(bodies.slice(-items.length), items.map(({ body }) => body));
   });
 
-  Deno.test(`${name}.deliver() ends with its signal while the target is silent`, async () => {
+  test(`${name}.deliver() ends with its signal while the target is silent`, async () => {
     await using all = await open();
     if (all.stall === null) return;
     await deliverAll(all.sink, [numberedItem(1)]);
@@ -90,7 +94,7 @@ export function testSinkContract(name: string, open: () => Promise<SinkUnderTest
     await all.stall.end();
   });
 
-  Deno.test(`${name}.deliver() attempts nothing once its signal is aborted`, async () => {
+  test(`${name}.deliver() attempts nothing once its signal is aborted`, async () => {
     await using all = await open();
     await all.stall?.begin();
     const outcomes = await withinAbortTime(all.sink.deliver([numberedItem(1)], AbortSignal.abort()));
@@ -100,7 +104,7 @@ export function testSinkContract(name: string, open: () => Promise<SinkUnderTest
     assert.deepEqual(await all.received(), []);
   });
 
-  Deno.test(`${name} closes without having delivered, and during an outage`, async () => {
+  test(`${name} closes without having delivered, and during an outage`, async () => {
     await (await open())[Symbol.asyncDispose]();
     const all = await open();
     await all.outage?.begin();

@@ -9,22 +9,25 @@ import { numberedItem } from "../support/edge_items.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { createRustDatabase } from "../support/rust_database.ts";
 import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
 
 /** The first 16 hex digits of the key's SHA-256. */
 const KEY = "iec1-test-key";
 const CURSOR = "edge_cursor:39d565a4c8b5749f";
 
-async function setting() {
+function setting() {
   const folder = new TempFolder();
   const file = folder.file("a.db3");
+  const clock = new FakeClock();
   const open = (connectorKey = KEY, deadLettersMax = 1_000) =>
-    SqliteEdgeStore.open({ file, connectorKey, deadLettersMax }, new FakeClock());
+    SqliteEdgeStore.open({ file, connectorKey, deadLettersMax }, clock);
   const rows = (sql: string) => {
     using db = new DatabaseSync(file, { readOnly: true });
     return db.prepare(sql).all().map((row) => ({ ...row }));
   };
   return {
     file,
+    clock,
     open,
     rows,
     cursor: () => rows("SELECT val FROM ilagent WHERE key LIKE 'edge_cursor:%'")[0]?.val,
@@ -55,7 +58,7 @@ function holds(store: SqliteEdgeStore): void {
 }
 
 Deno.test("SqliteEdgeStore keeps the cursor under the digest of its key, over restarts", async () => {
-  using all = await setting();
+  using all = setting();
   {
     await using store = await all.open();
     assert.equal(store.cursor, "0");
@@ -77,7 +80,7 @@ Deno.test("SqliteEdgeStore keeps the cursor under the digest of its key, over re
 });
 
 Deno.test("SqliteEdgeStore goes on at the cursor of a database that the Rust agent has used", async () => {
-  using all = await setting();
+  using all = setting();
   const db = createRustDatabase(all.file);
   db.prepare("INSERT INTO ilagent VALUES (?, '4711', 'then')").run(CURSOR);
   db.close();
@@ -89,7 +92,7 @@ Deno.test("SqliteEdgeStore goes on at the cursor of a database that the Rust age
 });
 
 Deno.test("SqliteEdgeStore.open() refuses a cursor that is no id, and leaves the file free", async () => {
-  using all = await setting();
+  using all = setting();
   const db = createRustDatabase(all.file);
   db.prepare("INSERT INTO ilagent VALUES (?, 'x7', 'then')").run(CURSOR);
   db.close();
@@ -101,7 +104,7 @@ Deno.test("SqliteEdgeStore.open() refuses a cursor that is no id, and leaves the
 });
 
 Deno.test("SqliteEdgeStore.moveCursor() writes a run of moves as few, the last one in any case", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   const before = Deno.statSync(`${all.file}-wal`).size;
   for (let n = 1; n <= 10_000; n++) store.moveCursor(String(n));
@@ -111,8 +114,25 @@ Deno.test("SqliteEdgeStore.moveCursor() writes a run of moves as few, the last o
   assert.ok(written < 10 * 8_192, `${written} bytes for 10,000 moves in one turn`);
 });
 
+Deno.test("SqliteEdgeStore.moveCursor() leaves a pause of 10 ms between two writes, cut short by cursorKept()", async () => {
+  using all = setting();
+  await using store = await all.open();
+  store.moveCursor("1");
+  await until(() => store.cursor === "1", "the first move is written at once");
+  for (const id of ["2", "3"]) {
+    store.moveCursor(id);
+    await all.clock.advance(4);
+  }
+  assert.equal(store.cursor, "1");
+  await all.clock.advance(2);
+  await until(() => store.cursor === "3", "the next ones together");
+  store.moveCursor("4");
+  await store.cursorKept();
+  assert.deepEqual([store.cursor, all.cursor()], ["4", "4"]);
+});
+
 Deno.test("SqliteEdgeStore.bury() writes dead letter, cursor and ledger together", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   store.moveCursor("1");
   await store.bury(dead(2), "2");
@@ -139,7 +159,7 @@ Deno.test("SqliteEdgeStore.bury() writes dead letter, cursor and ledger together
 });
 
 Deno.test("SqliteEdgeStore.bury() keeps one row of an item that comes again, and counts it once", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   await store.bury(dead(1), "1");
   await store.bury(dead(1, { reason: "again" }), "1");
@@ -154,7 +174,7 @@ Deno.test("SqliteEdgeStore.bury() keeps one row of an item that comes again, and
 });
 
 Deno.test("SqliteEdgeStore says when no dead letter fits in, and again when one was removed", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open(KEY, 2);
   await store.bury(dead(1), "1");
   assert.equal(store.full, null);
@@ -167,7 +187,7 @@ Deno.test("SqliteEdgeStore says when no dead letter fits in, and again when one 
 });
 
 Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths, and settles them with the ledger", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   for (const n of [3, 1, 2]) await store.bury(dead(n), null);
   assert.equal(store.firstReturned(), null);
@@ -189,6 +209,7 @@ Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths
   assert.equal(second.item.id, "1");
   await store.settleReturned(second, { kind: "dead", status: 404, reason: "gone", responseBody: null });
   assert.deepEqual(store.ledger, { accepted: 3, delivered: 1, purged: 0 });
+  assert.deepEqual(all.rows("SELECT accepted, delivered, purged FROM ledger"), [store.ledger]);
   assert.deepEqual(store.counts, { queued: 1, dead: 1 });
   assert.deepEqual(all.rows("SELECT id, status, reason, attempts FROM dead_letters"), [
     { id: "1", status: 404, reason: "gone", attempts: 1 },
@@ -197,7 +218,7 @@ Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths
 });
 
 Deno.test("SqliteEdgeStore.settleReturned() counts nothing where an operator has dropped the item meanwhile", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   await store.bury(dead(1), null);
   all.operate((operator) => operator.retryDead(ALL));
@@ -211,7 +232,7 @@ Deno.test("SqliteEdgeStore.settleReturned() counts nothing where an operator has
 });
 
 Deno.test("Operator finds, hastens and drops returned items beside events, and refuses to return what is no payload", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   await store.bury(dead(1), null);
   await store.bury(dead(2, { payload: '"text"', alertId: "" }), null);
@@ -239,7 +260,7 @@ Deno.test("Operator finds, hastens and drops returned items beside events, and r
 });
 
 Deno.test("SqliteEdgeStore buries nothing into a file that is gone, and says so", async () => {
-  using all = await setting();
+  using all = setting();
   await using store = await all.open();
   Deno.removeSync(all.file);
   let isBuried = false;

@@ -44,11 +44,25 @@ export class KafkaPeer implements AsyncDisposable {
     }
   }
 
-  /** Answers with its name, which no other test has. */
-  async createTopic(partitions = 1): Promise<string> {
-    const topic = `topic-${crypto.randomUUID()}`;
-    await this.#admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: true });
+  /** Answers with its name, which no other test has unless it is given. */
+  async createTopic(
+    partitions = 1,
+    config: Record<string, string> = {},
+    topic = `topic-${crypto.randomUUID()}`,
+  ): Promise<string> {
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+    await this.#admin.createTopics({
+      topics: [{ topic, numPartitions: partitions, configEntries }],
+      waitForLeaders: true,
+    });
     return topic;
+  }
+
+  /** By partition; -1 where the group has committed nothing. */
+  async committed(groupId: string, topic: string): Promise<number[]> {
+    const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
+    return (answer?.partitions ?? []).toSorted((a, b) => a.partition - b.partition)
+      .map(({ offset }) => Number(offset));
   }
 
   /** Resolves once the broker has all of them. */
@@ -60,6 +74,14 @@ export class KafkaPeer implements AsyncDisposable {
     } finally {
       await producer.disconnect();
     }
+  }
+
+  /** For one send after the other, over one connection that ends with the peer. */
+  async sender(topic: string): Promise<(messages: Message[]) => Promise<void>> {
+    const producer = this.#kafka.producer();
+    this.#connected.defer(() => producer.disconnect());
+    await producer.connect();
+    return async (messages) => void await producer.send({ topic, messages, acks: -1 });
   }
 
   /** All that is in the topic and all that will come, in a list that grows. */

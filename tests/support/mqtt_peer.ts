@@ -1,5 +1,6 @@
 /** Somebody else at the broker: what a test publishes with, and what receives what the agent has published. */
 
+import { Buffer } from "node:buffer";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { readFileSync } from "node:fs";
 import type { KeyPair } from "../../scripts/services/certificates.ts";
@@ -21,6 +22,12 @@ export interface MqttMessage {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const SESSION_SECONDS = 3_600;
+const PIPELINED_MAX = 500;
+
+/** After a brief connection mqtt.js may still have a timer of 0 ms under way, which would count as a leak. */
+export function mqttAtRest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
 
 export class MqttPeer implements AsyncDisposable {
   /** Of all subscriptions, in their order. */
@@ -59,8 +66,23 @@ export class MqttPeer implements AsyncDisposable {
   }
 
   /** Resolves once the broker has acknowledged it, as far as the quality of service says that it does. */
-  async publish(topic: string, payload: string, qos: 0 | 1 | 2 = 1): Promise<void> {
-    await this.#client.publishAsync(topic, payload, { qos });
+  async publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2 = 1): Promise<void> {
+    const body = typeof payload === "string" ? payload : Buffer.from(payload);
+    await this.#client.publishAsync(topic, body, { qos });
+  }
+
+  /** Bodies `0`, `1` and so on, many of them under way at a time. */
+  async publishMany(topic: string, count: number, qos: 0 | 1 | 2 = 1): Promise<void> {
+    const pending: Promise<void>[] = [];
+    for (let n = 0; n < count; n++) {
+      pending.push(this.publish(topic, `${n}`, qos));
+      if (pending.length >= PIPELINED_MAX) await pending.shift();
+    }
+    await Promise.all(pending);
+  }
+
+  get texts(): string[] {
+    return this.messages.map(({ payload }) => payload);
   }
 
   async received(count: number, timeoutMs?: number): Promise<MqttMessage[]> {
@@ -70,6 +92,7 @@ export class MqttPeer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client.endAsync();
+    await mqttAtRest();
   }
 }
 

@@ -27,8 +27,8 @@ export class NetworkProxy implements AsyncDisposable {
   }
 
   /** A target that is not known yet, as with a broker that must advertise this proxy, can be told later. */
-  static async start(targetPort = 0): Promise<NetworkProxy> {
-    return new NetworkProxy(await freePort(), targetPort);
+  static async start(targetPort = 0, port?: number): Promise<NetworkProxy> {
+    return new NetworkProxy(port ?? await freePort(), targetPort);
   }
 
   /** For the connections to come. */

@@ -1,0 +1,134 @@
+/**
+ * What one partition has in hand: messages in the order of their offsets, and how far it may be committed.
+ *
+ *     waiting ──▶ in flight ──▶ settled ──all before it settled too──▶ committable
+ *        ▲            │
+ *        └──suspended─┘
+ */
+
+export interface OffsetMessage {
+  readonly offset: bigint;
+}
+
+interface Taken<M> {
+  readonly message: M;
+  /** What to commit once this message and all before it are settled: where whoever comes next starts. */
+  readonly next: bigint;
+  isSettled: boolean;
+}
+
+/** Resolves when the message is settled; rejects only once the signal is aborted. */
+export type HandOver<M> = (message: M, signal: AbortSignal) => Promise<void>;
+
+/** Messages of one partition that may be in flight at once. */
+export const IN_FLIGHT_MAX = 64;
+
+export class PartitionProgress<M extends OffsetMessage> {
+  readonly #handOver: HandOver<M>;
+  readonly #onSettled: () => void;
+  /** In order of offsets. Before `#turn` in flight or settled, from there on waiting, unless settled before a suspension. */
+  readonly #taken: Taken<M>[] = [];
+  #turn = 0;
+  #inFlight = 0;
+  #abort = new AbortController();
+  #isSuspended = false;
+  /** Until the next read shows whether another member was here meanwhile. */
+  #isInDoubt = false;
+  #next: bigint;
+  #committable: bigint;
+  #committed: bigint;
+
+  /** `start` is where the partition is read from. `onSettled` follows each message that is. */
+  constructor(start: bigint, handOver: HandOver<M>, onSettled: () => void) {
+    this.#handOver = handOver;
+    this.#onSettled = onSettled;
+    this.#next = start;
+    this.#committable = start;
+    this.#committed = start;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#turn < this.#taken.length;
+  }
+
+  /** The offset to commit; null where there is none, or where it could undo what another member has committed. */
+  get uncommitted(): bigint | null {
+    return this.#isInDoubt || this.#committable === this.#committed ? null : this.#committable;
+  }
+
+  committed(offset: bigint): void {
+    this.#committed = offset;
+  }
+
+  /** The group has formed again, and the partition is still or again ours. */
+  rejoined(): void {
+    this.#isInDoubt = true;
+  }
+
+  /**
+   * Whether a read from `offset` goes on with what is in hand, perhaps repeating some of it. It does not where the offset
+   * was set back, or where another member has gone on meanwhile. Without that, a read ahead of us is one behind a gap,
+   * such as compaction and transactions leave.
+   */
+  continuesAt(offset: bigint): boolean {
+    return offset >= this.#committed && (offset <= this.#next || !this.#isInDoubt);
+  }
+
+  /** Takes what a read that continues has brought up to `next`, except what is in hand already. */
+  take(messages: readonly M[], next: bigint): void {
+    this.#isInDoubt = false;
+    this.#isSuspended = false;
+    const fresh = messages.filter(({ offset }) => offset >= this.#next);
+    fresh.forEach((message, i) => {
+      this.#taken.push({ message, next: fresh[i + 1]?.offset ?? next, isSettled: false });
+    });
+    if (next > this.#next) this.#next = next;
+    this.#handOverWaiting();
+  }
+
+  /**
+   * Aborts what is in flight: the partition may belong to another member by now, and what is delivered late could overtake
+   * what that one has delivered. What is settled stays so; the rest waits until a read shows that it is still ours.
+   */
+  suspend(): void {
+    this.#isSuspended = true;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.#inFlight = 0;
+    this.#turn = 0;
+  }
+
+  /** Hands over no more; what is in flight goes on. */
+  close(): void {
+    this.#isSuspended = true;
+  }
+
+  #handOverWaiting(): void {
+    while (!this.#isSuspended && this.#inFlight < IN_FLIGHT_MAX && this.#turn < this.#taken.length) {
+      const taken = this.#taken[this.#turn++];
+      if (taken === undefined || taken.isSettled) continue;
+      this.#inFlight++;
+      const { signal } = this.#abort;
+      this.#handOver(taken.message, signal).then(() => this.#settle(taken, signal), () => {});
+    }
+  }
+
+  #settle(taken: Taken<M>, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    taken.isSettled = true;
+    this.#inFlight--;
+    let done = 0;
+    while (this.#taken[done]?.isSettled) done++;
+    if (done > 0) {
+      this.#committable = this.#taken[done - 1]?.next ?? this.#committable;
+      this.#taken.splice(0, done);
+      this.#turn = Math.max(0, this.#turn - done);
+    }
+    this.#handOverWaiting();
+    this.#onSettled();
+  }
+}

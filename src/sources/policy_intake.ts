@@ -1,0 +1,90 @@
+/**
+ * Policy updates on their way from a message to ilert, without ever holding back the events behind them.
+ *
+ *   direct:    take ──▶ updating ── done ─────────────▶ acknowledged
+ *                          └─ not within HOLD_MS ─────▶ kept in the file, acknowledged; it goes on from there
+ *   buffered:  take ──▶ kept in the file, acknowledged ──▶ updating
+ *
+ * The updates of one policy are made in the order of their messages: while some wait in the file, later ones go there
+ * too.
+ */
+
+import type { PolicyUpdate } from "../domain/policy_update.ts";
+import type { DeadLetters, Death, QueuedMessage } from "../queue/messages.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { MessageEnd } from "./message_counts.ts";
+
+export type PolicyEnd = { kind: "applied" } | { kind: "dead" } & Death;
+
+export interface PolicyUpdater {
+  /** Until it is done or has failed for good, in order for each routing key. Rejects only when `signal` is aborted. */
+  run(update: PolicyUpdate, signal: AbortSignal): Promise<PolicyEnd>;
+}
+
+/** Messages in the file. Both reject with `QueueUnavailable` where there is no room. */
+export interface PolicyBacklog {
+  /** Whether updates wait there that must be made first. */
+  readonly hasPolicies: boolean;
+  keep(message: QueuedMessage): Promise<void>;
+  /** One whose update is under way already. */
+  keepRunning(message: QueuedMessage, running: Promise<PolicyEnd>): Promise<void>;
+}
+
+/** How long ilert may take before the message is kept in the file instead of at the broker. */
+const HOLD_MS = 5_000;
+
+export class PolicyIntake {
+  readonly #isBuffered: boolean;
+  readonly #updater: PolicyUpdater;
+  readonly #backlog: PolicyBacklog;
+  readonly #letters: DeadLetters;
+  readonly #clock: Clock;
+
+  constructor(
+    isBuffered: boolean,
+    updater: PolicyUpdater,
+    backlog: PolicyBacklog,
+    letters: DeadLetters,
+    clock: Clock,
+  ) {
+    this.#isBuffered = isBuffered;
+    this.#updater = updater;
+    this.#backlog = backlog;
+    this.#letters = letters;
+    this.#clock = clock;
+  }
+
+  /** Rejects with `QueueUnavailable` where it would have to be kept and there is no room, and when `signal` is aborted. */
+  async take(update: PolicyUpdate, message: QueuedMessage, signal: AbortSignal): Promise<MessageEnd> {
+    if (this.#isBuffered || this.#backlog.hasPolicies) {
+      await this.#backlog.keep(message);
+      return "stored";
+    }
+    const running = new AbortController();
+    const stop = () => running.abort(signal.reason);
+    signal.addEventListener("abort", stop);
+    try {
+      const updated = this.#updater.run(update, running.signal);
+      const end = await this.#withinHold(updated);
+      if (end === null) {
+        await this.#backlog.keepRunning(message, updated);
+        return "stored";
+      }
+      if (end.kind === "applied") return "policy";
+      await this.#letters.bury({ kind: "message", message, death: end });
+      return "dead_letter";
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  async #withinHold(updated: Promise<PolicyEnd>): Promise<PolicyEnd | null> {
+    let cancel = () => {};
+    const held = new Promise<null>((resolve) => cancel = this.#clock.after(HOLD_MS, () => resolve(null)));
+    try {
+      return await Promise.race([updated, held]);
+    } finally {
+      cancel();
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { type KafkaBroker, startKafka } from "../../scripts/services/kafka.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { KafkaSource } from "../../src/sources/kafka.ts";
+import { KafkaPeer } from "../support/kafka_peer.ts";
+import { memoryLog } from "../support/memory_log.ts";
+import { TestReceiver } from "../support/message_receivers.ts";
+import { NetworkProxy } from "../support/network_proxy.ts";
+import { brokerTest } from "../support/services.ts";
+import { until } from "../support/until.ts";
+
+const KAFKA = { needs: ["kafka"] } as const;
+/** Contract: an outage shows in the readiness within 10 s. */
+const NOTICE_MAX_MS = 10_000;
+/** Far less than the 25 s a shutdown may take. */
+const STOP_MAX_MS = 15_000;
+const BACK_MAX_MS = 60_000;
+
+brokerTest(
+  "KafkaSource gets over a broker that is killed and comes back: no message lost, none handed over twice",
+  KAFKA,
+  async () => {
+    await using site = await Site.open();
+    const topic = await site.createTopic(["held", "settled"]);
+    const { source, receiver, log } = site.start(topic, (text) => text === "held");
+    await until(() => receiver.taken.length === 2, "both messages");
+    await site.kafka.kill();
+    await until(() => source.readiness() !== null, "the readiness shows it", NOTICE_MAX_MS);
+    assert.match(source.readiness()?.error ?? "", /ECONNREFUSED|closed|answered/i);
+    // Settles while it cannot be committed.
+    receiver.release();
+    await site.kafka.restart();
+    await until(() => source.readiness() === null, "it consumes again", BACK_MAX_MS);
+    await site.send(topic, ["later"]);
+    await until(() => receiver.texts.includes("later"), "what came later", BACK_MAX_MS);
+    assert.deepEqual(receiver.texts, ["held", "settled", "later"]);
+    await until(async () => (await site.committed(topic)) === 3, "all is committed");
+    const told = log.lines.filter((line) => line.startsWith("warn"));
+    assert.ok(told.length <= 6, told.join("\n"));
+  },
+);
+
+brokerTest(
+  "KafkaSource takes back what is in flight once its session is over, because others may have it; stop() does not wait for silent brokers",
+  { ...KAFKA, sanitizeOps: false },
+  async () => {
+    await using site = await Site.open();
+    const topic = await site.createTopic(["1", "2"]);
+    const { source, receiver } = site.start(topic, (text) => text === "1");
+    await until(() => receiver.held === 1 && receiver.taken.length === 2, "one is in flight");
+    site.proxy.stall();
+    await until(() => source.readiness() !== null, "the readiness shows it", NOTICE_MAX_MS);
+    await until(() => receiver.aborted.length === 1, "it is aborted", NOTICE_MAX_MS);
+    site.proxy.heal();
+    await until(() => receiver.held === 1, "it is handed over again", BACK_MAX_MS);
+    receiver.release();
+    await until(async () => (await site.committed(topic)) === 2, "all is committed");
+    assert.deepEqual(receiver.texts, ["1", "2", "1"]);
+    await until(() => source.readiness() === null, "it is ready");
+    site.proxy.stall();
+    const since = performance.now();
+    await source.stop(100);
+    assert.ok(performance.now() - since < STOP_MAX_MS);
+  },
+);
+
+/** A broker behind a network that can be stalled for the source, not for the test. */
+class Site implements AsyncDisposable {
+  readonly kafka: KafkaBroker;
+  readonly proxy: NetworkProxy;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(kafka: KafkaBroker, proxy: NetworkProxy, stack: AsyncDisposableStack) {
+    this.kafka = kafka;
+    this.proxy = proxy;
+    this.#stack = stack;
+  }
+
+  static async open(): Promise<Site> {
+    await using stack = new AsyncDisposableStack();
+    const proxy = stack.use(await NetworkProxy.start());
+    const options = { users: { alice: "alice-secret" }, advertisedPorts: { PLAINTEXT: proxy.port } };
+    const kafka = stack.use(await startKafka(options));
+    proxy.forwardTo(kafka.port("PLAINTEXT"));
+    return new Site(kafka, proxy, stack.move());
+  }
+
+  async createTopic(texts: string[]): Promise<string> {
+    await using peer = await this.#peer();
+    const topic = await peer.createTopic(1);
+    await peer.send(topic, texts.map((value) => ({ value })));
+    return topic;
+  }
+
+  async send(topic: string, texts: string[]): Promise<void> {
+    await using peer = await this.#peer();
+    await peer.send(topic, texts.map((value) => ({ value })));
+  }
+
+  async committed(topic: string): Promise<number | undefined> {
+    await using peer = await this.#peer();
+    return (await peer.committed("group", topic))[0];
+  }
+
+  start(topic: string, isHeld: (text: string) => boolean) {
+    const connection = { brokers: [`127.0.0.1:${this.proxy.port}`], tls: null, sasl: null };
+    const receiver = new TestReceiver(isHeld), log = memoryLog();
+    const source = new KafkaSource({ connection, groupId: "group", from: "beginning" }, [topic], receiver, {
+      ...{ clock: systemClock, random: Math.random, log, onBrokerRefused: () => {} },
+    });
+    this.#stack.use(source);
+    source.start();
+    return { source, receiver, log };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.proxy.heal();
+    await this.#stack.disposeAsync();
+  }
+
+  async #peer(): Promise<KafkaPeer> {
+    const user = { name: "alice", password: "alice-secret", mechanism: "plain" } as const;
+    return await KafkaPeer.connect(this.kafka.address("SASL_PLAINTEXT"), { user });
+  }
+}
