@@ -60,7 +60,7 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   const limits = { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax };
   const delivery = new DeliveryLoop(queue, ilert, limits, { ...deps, observer: metrics });
   const consumers = config.consumers === null ? null : stack.use(
-    new Consumers(config.consumers, { ...limits, apiHost: config.apiHost }, {
+    await Consumers.open(config.consumers, { ...limits, apiHost: config.apiHost }, {
       ...{ ...deps, queue, ilert, observer: metrics },
     }),
   );

@@ -16,11 +16,11 @@ import type { Log } from "../runtime/log.ts";
 import type { Readiness } from "../server/http_server.ts";
 import type { ConsumersConfig } from "../sources/consumers_config.ts";
 import { bufferedEvents, directEvents } from "../sources/event_intakes.ts";
-import { KafkaSource } from "../sources/kafka.ts";
+import type { KafkaSource } from "../sources/kafka.ts";
 import { MessageBacklog } from "../sources/message_backlog.ts";
 import { MessageCounts } from "../sources/message_counts.ts";
 import { MessageRouter } from "../sources/message_router.ts";
-import { MqttSource } from "../sources/mqtt.ts";
+import type { MqttSource } from "../sources/mqtt.ts";
 import { PolicyIntake, type PolicyUpdater } from "../sources/policy_intake.ts";
 import { clientIdOf, rememberedTopics } from "./mqtt_identity.ts";
 
@@ -51,6 +51,12 @@ interface Intake {
   readiness: () => Readiness;
 }
 
+/** Null where that broker is not configured. */
+interface Sources {
+  MqttSource: typeof MqttSource | null;
+  KafkaSource: typeof KafkaSource | null;
+}
+
 export class Consumers implements AsyncDisposable {
   readonly #deps: ConsumersDeps;
   readonly #pings: HeartbeatPings;
@@ -63,7 +69,24 @@ export class Consumers implements AsyncDisposable {
   #isReading = true;
   #isStopping = false;
 
-  constructor(config: ConsumersConfig, delivery: DeliveryConfig & { apiHost: string }, deps: ConsumersDeps) {
+  /** A client library that nobody needs takes megabytes all the same once it is evaluated. */
+  static async open(
+    config: ConsumersConfig,
+    delivery: DeliveryConfig & { apiHost: string },
+    deps: ConsumersDeps,
+  ): Promise<Consumers> {
+    return new Consumers(config, delivery, deps, {
+      MqttSource: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
+      KafkaSource: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
+    });
+  }
+
+  private constructor(
+    config: ConsumersConfig,
+    delivery: DeliveryConfig & { apiHost: string },
+    deps: ConsumersDeps,
+    sources: Sources,
+  ) {
     const { queue, ilert, clock } = deps;
     this.#deps = deps;
     this.#pings = new HeartbeatPings(ilert, deps);
@@ -74,7 +97,10 @@ export class Consumers implements AsyncDisposable {
     );
     this.#direct = this.#stack.use(new DirectQueue(queue.messages, clock));
     this.#directLoop = new DeliveryLoop(this.#direct, ilert, delivery, deps);
-    this.#intakes = [...this.#mqtt(config, mappings.mqtt), ...this.#kafka(config, mappings.kafka)];
+    this.#intakes = [
+      ...this.#mqtt(config, mappings.mqtt, sources),
+      ...this.#kafka(config, mappings.kafka, sources),
+    ];
   }
 
   /** Begins with what the file still holds, so that nothing overtakes it; then the sources. */
@@ -129,8 +155,8 @@ export class Consumers implements AsyncDisposable {
     return new PolicyUpdates(api, retriesMax, this.#deps);
   }
 
-  #mqtt({ mqtt, mapping }: ConsumersConfig, messages: MessageMapping): Intake[] {
-    if (mqtt === null) return [];
+  #mqtt({ mqtt, mapping }: ConsumersConfig, messages: MessageMapping, { MqttSource }: Sources): Intake[] {
+    if (mqtt === null || MqttSource === null) return [];
     const { queue: { values }, log } = this.#deps;
     const { router, counts } = this.#router(messages, mqtt.isBuffered);
     const clientId = mqtt.connection.clientId ?? clientIdOf(values);
@@ -139,8 +165,8 @@ export class Consumers implements AsyncDisposable {
     return [{ broker: "mqtt", counts, source, readiness: () => source.readiness }];
   }
 
-  #kafka({ kafka, mapping }: ConsumersConfig, messages: MessageMapping): Intake[] {
-    if (kafka === null) return [];
+  #kafka({ kafka, mapping }: ConsumersConfig, messages: MessageMapping, { KafkaSource }: Sources): Intake[] {
+    if (kafka === null || KafkaSource === null) return [];
     const { router, counts } = this.#router(messages, false);
     const source = this.#stack.use(new KafkaSource(kafka, topicsOf(mapping.topics), router, this.#deps));
     return [{ broker: "kafka", counts, source, readiness: () => source.readiness() }];
