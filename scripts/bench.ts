@@ -10,6 +10,7 @@ import { blocked } from "./bench/blocked.ts";
 import { consumersKafka } from "./bench/consumers_kafka.ts";
 import { consumersMqtt } from "./bench/consumers_mqtt.ts";
 import { drain } from "./bench/drain.ts";
+import { edge } from "./bench/edge.ts";
 import { type Figure, lineOf } from "./bench/figures.ts";
 import { idle } from "./bench/idle.ts";
 import { intake } from "./bench/intake.ts";
@@ -40,6 +41,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   idle: { run: idle, sharing: "the one process that is measured" },
   jail: { run: jail, sharing: ALL_THREE },
   observability: { run: observability, sharing: ALL_THREE },
+  edge: { run: edge, sharing: "emulated ilert with its webhook, agent and, where there is one, broker" },
   consumers: { run: consumers, sharing: CONSUMING },
   consumers_mqtt: { run: consumersMqtt, sharing: CONSUMING, onlyNamed: true },
   consumers_kafka: { run: consumersKafka, sharing: CONSUMING, onlyNamed: true },

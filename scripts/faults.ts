@@ -11,6 +11,7 @@ import { tryClock } from "./faults/clock.ts";
 import { tryConsumers } from "./faults/consumers.ts";
 import { tryDescriptors } from "./faults/descriptors.ts";
 import { tryDisk } from "./faults/disk.ts";
+import { tryEdge } from "./faults/edge.ts";
 import { Findings, lineOf } from "./faults/findings.ts";
 import { tryFuzz } from "./faults/fuzz.ts";
 import { tryKill } from "./faults/kill.ts";
@@ -24,6 +25,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   clock: tryClock,
   descriptors: tryDescriptors,
   fuzz: tryFuzz,
+  edge: tryEdge,
   consumers: tryConsumers,
 };
 const USAGE = `deno task faults [${Object.keys(SCENARIOS).join("|")} …] ` +

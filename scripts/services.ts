@@ -1,5 +1,5 @@
 /**
- * Real brokers for tests and for trying things by hand: `deno task services install`, then `… start mosquitto` or
+ * Real brokers, and the tools that tests of a release use: `deno task services install`, then `… start mosquitto` or
  * `… start kafka`. Exit codes: that of the command for `with`, else 0, 1 when something is missing or fails, 2 for a
  * wrong argument.
  */
@@ -7,18 +7,22 @@
 import { signalChild } from "../tests/support/watched_process.ts";
 import { Certificates } from "./services/certificates.ts";
 import { installFaketime } from "./services/faketime.ts";
+import { installGoTool } from "./services/go_tools.ts";
 import { installKafka, startKafka } from "./services/kafka.ts";
 import { startMosquitto } from "./services/mosquitto.ts";
 import { installMosquitto } from "./services/mosquitto_package.ts";
 import { handOver } from "./services/shared_kafka.ts";
 
-const USAGE = `Usage: deno task services install [mosquitto] [kafka] [faketime]   all, unless one is named
+const USAGE =
+  `Usage: deno task services install [NAME...]             mosquitto, kafka, faketime, actionlint, nfpm; all, unless some are named
        deno task services start mosquitto|kafka         until Ctrl-C
        deno task services with kafka COMMAND...         one Kafka for all tests that COMMAND runs`;
 const INSTALLERS: Readonly<Record<string, () => Promise<unknown>>> = {
   mosquitto: installMosquitto,
   kafka: installKafka,
   faketime: installFaketime,
+  actionlint: () => installGoTool("actionlint"),
+  nfpm: () => installGoTool("nfpm"),
 };
 const STARTERS: Readonly<Record<string, (stop: Promise<void>) => Promise<void>>> = {
   mosquitto: showMosquitto,

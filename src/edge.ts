@@ -10,6 +10,7 @@ import { KeptProgress, type Progress, ReportedProgress } from "./edge/progress.t
 import { Settler } from "./edge/settler.ts";
 import { IlertApi } from "./ilert/api.ts";
 import { EdgeApi } from "./ilert/edge_api.ts";
+import { agentIdOf } from "./queue/agent_id.ts";
 import { SqliteEdgeStore } from "./queue/sqlite_edge_store.ts";
 import { aborted } from "./runtime/aborted.ts";
 import type { Clock } from "./runtime/clock.ts";
@@ -24,6 +25,10 @@ export interface EdgeDeps {
   /** From 0 to 1. */
   random: () => number;
   log: Log;
+  /** Leads to the worker that runs the script; null in other modes. */
+  script: MessagePort | null;
+  /** Told `host:port` of a Kafka broker that the agent has no right to reach. */
+  onBrokerRefused: (address: string) => void;
 }
 
 /** How soon the agent sees what `ilagent deadletter` has changed. */
@@ -35,7 +40,13 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await SqliteEdgeStore.open(config, clock));
   const closed = new AbortController();
-  const sink = stack.use(createSink(config.sink, { onClosed: () => closed.abort() }));
+  const sink = stack.use(
+    await createSink(config.sink, {
+      ...deps,
+      onClosed: () => closed.abort(),
+      agentId: () => agentIdOf(store.values),
+    }),
+  );
   const source = stack.use(new EdgeApi(config, () => clock.now()));
   const ilert = stack.use(new IlertApi({ ...config, connections: 1 }, () => clock.now()));
   const metrics = new EdgePrometheusMetrics();

@@ -7,7 +7,6 @@ import { DeliveryLoop } from "./delivery/delivery_loop.ts";
 import { HeartbeatLoop } from "./delivery/heartbeat_loop.ts";
 import { IlertApi } from "./ilert/api.ts";
 import { type QueueLimits, SqliteQueue } from "./queue/sqlite_queue.ts";
-import { Consumers } from "./relay/consumers.ts";
 import { deliveryStateOf, figuresOf, readinessOf, storageWatch, troublesOf } from "./relay/figures.ts";
 import { routesOf } from "./relay/routes.ts";
 import { aborted } from "./runtime/aborted.ts";
@@ -60,9 +59,11 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
   const limits = { concurrency: config.deliveryConcurrency, retriesMax: config.retriesMax };
   const delivery = new DeliveryLoop(queue, ilert, limits, { ...deps, observer: metrics });
   const consumers = config.consumers === null ? null : stack.use(
-    await Consumers.open(config.consumers, { ...limits, apiHost: config.apiHost }, {
-      ...{ ...deps, queue, ilert, observer: metrics },
-    }),
+    await (await import("./relay/consumers.ts")).openConsumers(
+      config.consumers,
+      { ...limits, apiHost: config.apiHost },
+      { ...deps, queue, ilert, observer: metrics },
+    ),
   );
   const events = stack.use(new HttpSource(queue, config.enrichment, log));
   const readiness = () => readinessOf(queue, consumers);

@@ -161,6 +161,15 @@ const BREACHES: {
     says: /"uuid".*main\.ts → src\/commands\/run\.ts → src\/queue\/sqlite_queue\.ts/,
   },
   {
+    what: "more code where programs may be run than was read for it",
+    changes: {
+      "main.ts": `${SOUND["main.ts"]}await import("./src/jail/script_worker.ts");\n`,
+      "src/jail/script_worker.ts": 'import "../runtime/version.ts";\n',
+    },
+    at: "src/jail/script_worker.ts:1: script worker:",
+    says: /"src\/runtime\/version\.ts" is evaluated where programs may be run/,
+  },
+  {
     what: "a file of the program that only its test imports",
     changes: {
       "src/domain/ledger.ts": "",

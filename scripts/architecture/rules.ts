@@ -74,6 +74,11 @@ export const ARROWS: readonly Arrow[] = [
     mayType: ["src/clients/*_connection.ts", "src/server/http_server.ts"],
   },
   { from: "src/edge/", may: [...CORE, "src/edge/"], mayType: ["src/ilert/", "src/sinks/"] },
+  // The conversation with the worker that runs the script is all a sink knows of the jail.
+  {
+    from: "src/sinks/script.ts",
+    may: [...CORE, "src/sinks/sink.ts", "src/jail/script_messages.ts"],
+  },
   { from: "src/sinks/create_sink.ts", may: [...CORE, "src/sinks/"], mayType: ["src/edge/edge_config.ts"] },
   { from: "src/sinks/", may: [...CORE, "src/sinks/", "src/clients/"] },
   { from: "src/cluster/", may: [...CORE, "src/cluster/", "src/clients/"] },
@@ -124,7 +129,15 @@ export const ARROWS: readonly Arrow[] = [
   },
   {
     from: "src/commands/*_job.ts",
-    may: [...CORE, "src/relay.ts", "src/edge.ts", "src/queue/", "src/ilert/", "src/commands/sending.ts"],
+    may: [
+      ...CORE,
+      "src/relay.ts",
+      "src/edge.ts",
+      "src/queue/",
+      "src/ilert/",
+      "src/commands/sending.ts",
+      "src/commands/daemon_events.ts",
+    ],
     mayType: ["src/edge/edge_config.ts"],
   },
 
@@ -146,22 +159,58 @@ export const ARROWS: readonly Arrow[] = [
     may: [
       ...CORE,
       "src/config/",
+      "src/jail/messages.ts",
+      "src/jail/permissions.ts",
+      "src/jail/supervisor.ts",
+      "src/commands/daemon.ts",
+      "src/commands/message_input.ts",
+      "src/commands/permissions.ts",
+      "src/commands/systemd_drop_in.ts",
+    ],
+    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
+  },
+  {
+    from: "src/commands/daemon.ts",
+    may: [
+      ...CORE,
       "src/jail/kafka_supervisor.ts",
       "src/jail/messages.ts",
       "src/jail/permissions.ts",
       "src/jail/supervisor.ts",
-      "src/commands/message_input.ts",
-      "src/commands/permissions.ts",
     ],
-    mayType: ["src/queue/operator.ts", "src/config/brokers.ts"],
+    mayType: [
+      "src/config/daemon.ts",
+      "src/clients/kafka_connection.ts",
+      "src/edge/edge_config.ts",
+      "src/jail/script_messages.ts",
+    ],
   },
-  { from: "src/commands/permissions.ts", may: ["src/runtime/", "src/jail/permissions.ts"] },
+  {
+    from: "src/commands/permissions.ts",
+    may: ["src/runtime/", "src/jail/permissions.ts"],
+    mayType: ["src/jail/script_messages.ts"],
+  },
+  {
+    from: "src/commands/systemd_drop_in.ts",
+    may: [],
+    mayType: ["src/jail/permissions.ts", "src/relay.ts", "src/edge/edge_config.ts"],
+  },
   { from: "src/commands/", may: [...CORE] },
   {
     from: "src/jail/worker.ts",
     may: ["src/runtime/", "src/jail/messages.ts", "src/commands/*_job.ts"],
   },
   { from: "src/jail/messages.ts", may: [], mayType: ["src/commands/*_job.ts"] },
+  { from: "src/jail/script_messages.ts", may: [] },
+  {
+    from: "src/jail/script_runner.ts",
+    may: ["src/runtime/", "src/jail/script_messages.ts", "src/jail/script_output.ts"],
+  },
+  {
+    from: "src/jail/script_worker.ts",
+    may: ["src/runtime/", "src/jail/messages.ts", "src/jail/script_messages.ts", "src/jail/script_runner.ts"],
+  },
+  { from: "src/jail/broker_messages.ts", may: [], mayType: ["src/clients/*_connection.ts"] },
   {
     from: "src/jail/broker_worker.ts",
     may: ["src/runtime/", "src/clients/kafka/", "src/jail/broker_messages.ts"],
@@ -186,8 +235,18 @@ export const ARROWS: readonly Arrow[] = [
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts", "scripts/bench/bare_kafka.ts"],
-  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts", "scripts/bench/bare_mqtt.ts"],
+  "kafkajs": [
+    "src/clients/kafka/client.ts",
+    "tests/support/kafka_peer.ts",
+    "scripts/bench/bare_kafka.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
+  "mqtt": [
+    "src/clients/mqtt/connection.ts",
+    "tests/support/mqtt_peer.ts",
+    "scripts/bench/bare_mqtt.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
   "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
   "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
@@ -212,8 +271,25 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
  */
 export const MAIN_THREAD = {
   entry: "main.ts",
-  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts"],
+  without: ["src/jail/worker.ts", "src/jail/broker_worker.ts", "src/jail/script_worker.ts"],
   mayEvaluate: ["yaml", "node:path", "node:util"],
+} as const;
+
+/**
+ * All that is evaluated in the worker that may run the script: that right is nearly every right its user has, so each
+ * of these files was read for it, and neither a package nor a built-in module is among them.
+ */
+export const SCRIPT_WORKER = {
+  entry: "src/jail/script_worker.ts",
+  files: [
+    "src/jail/script_worker.ts",
+    "src/jail/script_runner.ts",
+    "src/jail/script_output.ts",
+    "src/jail/script_messages.ts",
+    "src/jail/messages.ts",
+    "src/runtime/clock.ts",
+    "src/runtime/failure.ts",
+  ],
 } as const;
 
 /** Where a file that nothing reaches is a leftover, and from where it must be reached. */
@@ -224,7 +300,7 @@ export const REACHED: readonly { files: string; from: readonly string[] }[] = [
 ];
 
 /** Started by path as a process or worker of their own, so no import leads there. */
-export const STARTED_BY_PATH: readonly string[] = [];
+export const STARTED_BY_PATH: readonly string[] = ["scripts/packaging/docker/probe.js"];
 
 /** As a file's or folder's name or a word of it: each says only that somebody did not know what it is. */
 export const VAGUE_WORDS: readonly string[] = [

@@ -9,6 +9,7 @@ import {
   NODE_MODULES,
   PACKAGES,
   REACHED,
+  SCRIPT_WORKER,
   SOURCE_LINES_MAX,
   STARTED_BY_PATH,
   TOP_LEVEL,
@@ -31,6 +32,7 @@ const RULES: Readonly<Record<string, (project: Project) => Breach[]>> = {
   "package": packages,
   "built-in module": nodeModules,
   "main thread": mainThread,
+  "script worker": scriptWorker,
   "leftover": leftovers,
   "vague name": vagueNames,
   "file length": fileLengths,
@@ -144,6 +146,23 @@ function mainThread({ edges }: Project): Breach[] {
       line,
       text: `"${name}" is evaluated outside the jail (${chain.join(" → ")}), ` +
         `only ${listed(MAIN_THREAD.mayEvaluate)} may be: load it in the agent's role`,
+    }];
+  });
+}
+
+/** Nobody else's code, and of ours only what was read for it: here it could run programs. */
+function scriptWorker({ edges }: Project): Breach[] {
+  const evaluated = edges.filter(({ isTypeOnly }) => !isTypeOnly);
+  const chains = reachedFrom([SCRIPT_WORKER.entry], evaluated);
+  return evaluated.flatMap(({ from, line, target }) => {
+    const chain = chains.get(from);
+    const name = target.kind === "file" ? target.path : nameOf(target) ?? "a computed name";
+    if (chain === undefined || fitsAny(name, SCRIPT_WORKER.files)) return [];
+    return [{
+      file: from,
+      line,
+      text: `"${name}" is evaluated where programs may be run (${chain.join(" → ")}), ` +
+        "do without it or add it to SCRIPT_WORKER",
     }];
   });
 }

@@ -28,6 +28,8 @@ export interface AgentOptions {
   port?: number;
   /** Default: the agent that is measured. */
   command?: readonly string[];
+  /** Beside the hosts of the emulated API. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** A few alert sources, as most installations have. */
@@ -79,12 +81,12 @@ export class Stage implements AsyncDisposable {
   }
 
   /** A process that may not be ready yet. */
-  async startAgent({ apiUrl, args = [], file, port, command }: AgentOptions): Promise<AgentProcess> {
+  async startAgent({ apiUrl, args = [], file, port, command, env }: AgentOptions): Promise<AgentProcess> {
     const listening = port ?? await freePort();
     return this.own(AgentProcess.start({
       command: command ?? this.agentCommand,
       args: ["daemon", "-p", `${listening}`, "-f", file ?? this.newFile(), ...args],
-      env: { ILERT_API_HOST: apiUrl, ILERT_HEARTBEAT_HOST: apiUrl },
+      env: { ILERT_API_HOST: apiUrl, ILERT_HEARTBEAT_HOST: apiUrl, ...env },
       cwd: this.folder,
     }));
   }

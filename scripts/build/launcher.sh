@@ -37,10 +37,14 @@ open_cache() {
   esac
 }
 
-# A file of another owner dates from a time when others could write here. On Linux -x is also false where the
-# file system has become noexec: then extract() runs again and says so.
+# A file of another owner, or a link, which may lead to any file of ours, dates from a time when others could write
+# here. On Linux -x is also false where the file system has become noexec: then extract() runs again and says so.
 usable() {
-  [ -O "$runtime" ] && [ -x "$runtime" ] && [ -O "$bundle" ] && [ -r "$bundle" ]
+  own "$runtime" && [ -x "$runtime" ] && own "$bundle" && [ -r "$bundle" ]
+}
+
+own() {
+  [ ! -L "$1" ] && [ -f "$1" ] && [ -O "$1" ]
 }
 
 # Everything is extracted, verified and tried in a folder of this process, then renamed into place: starts that
@@ -63,11 +67,17 @@ extract() {
   chmod 500 "$work/runtime"
   chmod 400 "$work/bundle"
   try_runtime
-  mv -f "$work/runtime" "$runtime" && mv -f "$work/bundle" "$bundle" ||
-    fail "cannot write into the cache folder $cache"
+  put runtime "$runtime"
+  put bundle "$bundle"
 
   rm -rf "$work"
   trap - EXIT HUP INT TERM
+}
+
+# Into a folder of that name mv would put it and succeed.
+put() {
+  [ ! -d "$2" ] || rm -rf "$2"
+  mv -f "$work/$1" "$2" || fail "cannot write into the cache folder $cache"
 }
 
 # Where this head starts its payloads. The space after the first number is part of it: see self_extracting.ts.

@@ -14,6 +14,8 @@ export const PERMISSION_FLAGS: readonly string[] = [
   "--allow-net",
   "--allow-read",
   "--allow-write",
+  // For the worker that runs the script of --edge_mode script; the main thread gives it up with all others.
+  "--allow-run",
   `--allow-env=${ENV_NAMES.join(",")}`,
   "--ignore-env",
   "--unstable-worker-options",

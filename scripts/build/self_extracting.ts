@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { constants, gunzip, gzip } from "node:zlib";
+import type { Target } from "./targets.ts";
 
 const LAUNCHER = new URL("./launcher.sh", import.meta.url);
 
@@ -15,8 +16,9 @@ const decompress = promisify<Uint8Array, Uint8Array>(gunzip);
 export interface SelfExtractingParts {
   /** The one module that the runtime runs. */
   bundle: string;
-  /** An executable that takes `run <flags> <bundle> <arguments>`: Deno, for the machine this runs on. */
+  /** An executable that takes `run <flags> <bundle> <arguments>`: Deno, for the target. */
   runtime: string;
+  target: Target;
   runFlags: readonly string[];
   /** Keeps compressed runtimes from one build to the next, because compressing Deno takes seconds. */
   keepIn: string;
@@ -40,8 +42,8 @@ export async function writeSelfExtracting(parts: SelfExtractingParts): Promise<v
     BUNDLE_SHA256: sha256(bundle),
     BUNDLE_BYTES: String(bundleGz.length),
     RUN_FLAGS: parts.runFlags.map(quote).join(" "),
-    TARGET: `${Deno.build.os} ${Deno.build.arch}`,
-    MACHINES: machines(),
+    TARGET: parts.target.name,
+    MACHINES: parts.target.machines.join(" | "),
   });
   await replaceFile(parts.output, [head, runtimeGz, bundleGz], 0o755);
 }
@@ -77,13 +79,6 @@ function fillIn(template: string, values: Record<string, string>): Uint8Array {
 
 function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-/** What `uname -s` and `uname -m` answer where this Deno runs, as a pattern of sh. */
-function machines(): string {
-  const system = Deno.build.os === "darwin" ? "Darwin" : "Linux";
-  const processors = Deno.build.arch === "aarch64" ? ["aarch64", "arm64"] : ["x86_64"];
-  return processors.map((processor) => `${system}-${processor}`).join(" | ");
 }
 
 /** By rename, because a shell still reads the head of a file that is being started. */

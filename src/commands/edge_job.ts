@@ -4,6 +4,7 @@ import { runEdge } from "../edge.ts";
 import type { EdgeConfig } from "../edge/edge_config.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { type LogConfig, startLog } from "../runtime/log.ts";
+import { type DaemonEvents, refusalsToldOnce } from "./daemon_events.ts";
 
 export interface EdgeJob {
   kind: "edge";
@@ -13,16 +14,18 @@ export interface EdgeJob {
   warnings: string[];
 }
 
-/** `onOpening` is called right before the database is opened, which may block for long. */
+/** `script` leads to the worker that runs the script; null in other modes. */
 export async function runEdgeConnector(
   job: EdgeJob,
   stop: AbortSignal,
-  onOpening: () => void,
+  events: DaemonEvents,
+  script: MessagePort | null,
 ): Promise<number> {
   await using logging = await startLog(job.log);
   const { log } = logging;
   for (const warning of job.warnings) log.warn(warning);
-  onOpening();
-  await runEdge(job.config, { clock: systemClock, random: Math.random, log }, stop);
+  events.onOpening();
+  const onBrokerRefused = refusalsToldOnce(log, events);
+  await runEdge(job.config, { clock: systemClock, random: Math.random, log, script, onBrokerRefused }, stop);
   return 0;
 }

@@ -56,7 +56,7 @@ function list({ json, limit, shelf }: OperatorJob, items: Item[]): number {
   for (const item of items) printLine(shelf === "queue" ? queuedLine(item) : deadLine(item));
   if (items.length === limit) printLine(`(the first ${limit}; --limit N shows more)`);
   if (items.length === 0) {
-    printLine(shelf === "queue" ? "Nothing of the kind is queued." : "No such dead letter.");
+    printLine(shelf === "queue" ? "No such event is queued." : "No such dead letter.");
   }
   return 0;
 }

@@ -11,17 +11,14 @@ import type { Surroundings } from "../config/environment.ts";
 import type { FlagValues } from "../config/flags.ts";
 import { helpOf } from "../config/help.ts";
 import { readSettings, type Settings } from "../config/settings.ts";
-import { runJailedWithKafka } from "../jail/kafka_supervisor.ts";
 import type { Job } from "../jail/messages.ts";
 import {
   auditPermissions,
-  edgePermissions,
   eventPermissions,
   heartbeatPermissions,
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
-  relayPermissions,
   repairPermissions,
 } from "../jail/permissions.ts";
 import type { Selection } from "../queue/operator.ts";
@@ -29,8 +26,10 @@ import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { printLine, reportJson, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
+import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
-import { showPermissions } from "./permissions.ts";
+import { proxiesInUse, showPermissions } from "./permissions.ts";
+import { systemdDropIn } from "./systemd_drop_in.ts";
 
 const EXIT_USAGE = 2;
 
@@ -84,26 +83,17 @@ async function runCommand(
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const permissions = daemon.kind === "edge"
-        ? edgePermissions(daemon.config)
-        : relayPermissions(daemon.config);
-      showPermissions(permissions, values.json ?? false);
+      const permissions = daemonPermissions(daemon);
+      if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
+      else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
       return 0;
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
-      const log = logConfig(values);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
-      if (daemon.kind === "edge") {
-        return await runInJail({ ...daemon, log, warnings }, edgePermissions(daemon.config));
-      }
-      const { config } = daemon;
-      const job: Job = { kind: "relay", config, log, warnings };
-      const connection = config.consumers?.kafka?.connection ?? null;
-      if (connection === null) return await runInJail(job, relayPermissions(config));
-      const permissionsWith = (brokers: readonly string[]) => relayPermissions(config, brokers);
-      return report(job, await runJailedWithKafka({ job, connection, permissionsWith }));
+      const job = daemonJob(daemon, logConfig(values), warnings);
+      return report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);

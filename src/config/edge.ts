@@ -14,6 +14,9 @@ import { serverConfig } from "./server.ts";
 /** A delivery takes up to 30 s, and the one in hand is finished. */
 const SHUTDOWN_SECONDS = 35;
 
+/** Where Linux and macOS have it. */
+const KILL_PATHS = ["/usr/bin/kill", "/bin/kill"];
+
 /** Flags of the relay, which would have no effect beside `--edge_mode`. */
 const EXCLUDED = [
   ...Object.keys(consumerFlags),
@@ -114,7 +117,8 @@ function sinkConfig(
       return {
         kind: "script",
         path: scriptPath(values.edge_script, files, findings),
-        env: Object.fromEntries(values.edge_script_env),
+        env: scriptEnv(values.edge_script_env, findings),
+        killPath: killPath(files, findings),
       };
     case "stdout":
       return { kind: "stdout" };
@@ -150,4 +154,33 @@ function scriptPath(given: string | undefined, files: NamedFiles, findings: Find
     );
   }
   return path;
+}
+
+/** Deno passes these on only where any program may be run. */
+function scriptEnv(variables: [string, string][], findings: Findings): Record<string, string> {
+  for (const [name, value] of variables) {
+    if (/^(LD|DYLD)_/i.test(name) && value.trim() !== "") {
+      findings.problems.push(
+        `--edge_script_env: ${name} would change which code every program runs, so it cannot be passed on; ` +
+          "set it inside the script",
+      );
+    }
+  }
+  return Object.fromEntries(variables);
+}
+
+function killPath(files: NamedFiles, findings: Findings): string {
+  const found = KILL_PATHS.find((path) => {
+    try {
+      return files.isExecutable(path);
+    } catch {
+      return false;
+    }
+  });
+  if (found === undefined) {
+    findings.problems.push(
+      `--edge_mode script: needs ${KILL_PATHS.join(" or ")} to end a script that hangs; install it (procps)`,
+    );
+  }
+  return found ?? "";
 }

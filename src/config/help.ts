@@ -29,7 +29,10 @@ const commands: Record<CommandName, CommandHelp> = {
   },
   permissions: {
     about: "Show what 'daemon' with the same flags may reach, and nothing else",
-    examples: ["ilagent permissions -p 8977"],
+    examples: [
+      "ilagent permissions -p 8977",
+      "ilagent permissions -p 8977 --systemd          the same for the kernel to enforce, as a drop-in",
+    ],
   },
   map: {
     about: "Show what event a message on stdin would become and why, without sending anything",

@@ -41,5 +41,7 @@ export type SinkConfig =
     path: string;
     /** Beside the four variables of the event and a minimal PATH. */
     env: Record<string, string>;
+    /** The program that ends a script with all its processes, absolute. */
+    killPath: string;
   }
   | { kind: "stdout" };

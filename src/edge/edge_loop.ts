@@ -2,8 +2,8 @@
  * poll → deliver → settle, one batch after the other.
  *
  * Items are delivered in ilert's order, in portions of the size the sink takes. Behind each settled item the cursor
- * moves in its own time; only the first delivery of a batch waits until the cursor is durable up to there, so that a
- * loss of power repeats at most one batch. Dead letters that an operator has returned go before the next item.
+ * moves in its own time; only the first delivery of a batch waits until the cursor is kept up to there, so that a kill
+ * repeats at most one batch. Dead letters that an operator has returned go before the next item.
  */
 
 import { factsOf } from "../domain/edge_item.ts";
@@ -43,6 +43,9 @@ type Batch = PollAnswer & { kind: "batch" };
 
 /** Between two polls beside one delivery, should polls take longer than their interval. */
 const BESIDE_MIN_MS = 1_000;
+
+/** A delivery that takes this much longer than an interval hangs for good, and another agent shall lead. */
+const BESIDE_MAX_MS = 120_000;
 
 /** For settling what the end of the shutdown time-out cut off. */
 const SETTLE_GRACE_MS = 1_000;
@@ -208,8 +211,10 @@ export class EdgeLoop {
   async #besidePolls<T>(work: () => Promise<T>): Promise<T> {
     if (this.#progress.role === null) return await work();
     const { clock } = this.#deps;
+    const endsAt = clock.monotonic() + this.#intervals.pollMs + BESIDE_MAX_MS;
     let cancel = () => {};
     const arm = () => {
+      if (clock.monotonic() > endsAt) return;
       const dueMs = this.#askedAt + this.#intervals.pollMs - clock.monotonic();
       cancel = clock.after(Math.max(dueMs, BESIDE_MIN_MS), () => {
         this.#startPollBeside();

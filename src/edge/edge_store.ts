@@ -41,7 +41,7 @@ export interface EdgeStore {
   readonly full: string | null;
   /**
    * Keeps the cursor in its own time: several moves may become one write. It is never ahead of the call.
-   * `cursorKept()` resolves when the last move is durable.
+   * `cursorKept()` resolves when the last move survives a kill; a loss of power some milliseconds later.
    */
   moveCursor(id: string): void;
   cursorKept(): Promise<void>;

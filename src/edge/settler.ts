@@ -55,7 +55,7 @@ export class Settler {
     this.#abort.abort();
   }
 
-  /** Resolves when the cursor is durable, or with the signal. */
+  /** Resolves when the cursor is kept, or with the signal. */
   async kept(signal: AbortSignal): Promise<void> {
     const { promise: aborted, resolve } = Promise.withResolvers<void>();
     const onAbort = () => resolve();

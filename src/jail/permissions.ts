@@ -61,11 +61,12 @@ export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly str
   };
 }
 
-export function edgePermissions(config: EdgeConfig): Permissions {
+/** `kafkaBrokers` as for the relay. */
+export function edgePermissions(config: EdgeConfig, kafkaBrokers: readonly string[] = []): Permissions {
   const files = databaseFiles(config.file);
   const listen = config.server === null ? [] : [address(config.server.hostname, config.server.port)];
   const beat = config.heartbeatKey === null ? [] : [heartbeatHostOf(config, config.heartbeatKey)];
-  const sink = sinkPermissions(config.sink);
+  const sink = sinkPermissions(config.sink, kafkaBrokers);
   return {
     net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
     read: [...files, ...sink.read],
@@ -73,12 +74,15 @@ export function edgePermissions(config: EdgeConfig): Permissions {
   };
 }
 
-function sinkPermissions(sink: SinkConfig): { net: string[]; read: string[] } {
+function sinkPermissions(
+  sink: SinkConfig,
+  kafkaBrokers: readonly string[],
+): { net: string[]; read: string[] } {
   switch (sink.kind) {
     case "http":
       return { net: [hostAndPort(sink.url)], read: [] };
     case "kafka":
-      return { net: sink.connection.brokers, read: tlsPaths(sink.connection.tls) };
+      return { net: [...sink.connection.brokers, ...kafkaBrokers], read: tlsPaths(sink.connection.tls) };
     case "mqtt":
       return { net: [hostAndPort(sink.connection.url)], read: tlsPaths(sink.connection.tls) };
     case "script":

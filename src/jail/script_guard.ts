@@ -13,9 +13,6 @@ import {
 } from "./script_messages.ts";
 import { watchForSilence } from "./silence.ts";
 
-/** Starting a program blocks the worker, on a network disk for long; the agent notices sooner and retries. */
-const SILENCE_MAX_MS = 60_000;
-
 export class ScriptGuard {
   /** Its code is loaded; the main thread may give up its rights. */
   readonly loaded: Promise<void>;
@@ -24,7 +21,7 @@ export class ScriptGuard {
   readonly #stopped = Promise.withResolvers<void>();
 
   /** `onFailure` gets one line for the operator. */
-  constructor(setup: ScriptSetup, onFailure: (message: string) => void) {
+  constructor(setup: ScriptSetup, silenceMaxMs: number, onFailure: (message: string) => void) {
     this.#setup = setup;
     const loaded = Promise.withResolvers<void>();
     this.loaded = loaded.promise;
@@ -33,7 +30,9 @@ export class ScriptGuard {
       name: "script",
       deno: { permissions: scriptWorkerPermissions(setup) },
     });
-    const watch = watchForSilence(SILENCE_MAX_MS, (seconds) => {
+    const watch = watchForSilence(silenceMaxMs, (seconds) => {
+      // Nor will it answer to the stop.
+      this.#stopped.resolve();
       fail(`has not answered for ${seconds} s; is the script on a disk that hangs?`);
     });
     const fail = (what: string) => {
@@ -50,7 +49,7 @@ export class ScriptGuard {
         case "loaded":
           return loaded.resolve();
         case "alive":
-          return watch.heard(SILENCE_MAX_MS);
+          return watch.heard(silenceMaxMs);
         case "stopped":
           return this.#stopped.resolve();
         case "failed":

@@ -9,8 +9,18 @@ import { ScriptGuard } from "./script_guard.ts";
 import type { ScriptSetup } from "./script_messages.ts";
 import { watchForSilence } from "./silence.ts";
 
-/** A worker silent for this long is taken for dead: far beyond any fsync, well within an on-call target. */
-const SILENCE_MAX_MS = 15_000;
+/** A worker silent for this long is taken for dead. */
+export interface SilenceLimits {
+  agentMs: number;
+  scriptMs: number;
+}
+
+const SILENCE_LIMITS: SilenceLimits = {
+  /** Far beyond any fsync, well within an on-call target. */
+  agentMs: 15_000,
+  /** Starting a program blocks its worker, on a network disk for long; the agent notices sooner and retries. */
+  scriptMs: 60_000,
+};
 /** While it opens its database: taking over millions of rows of another agent may need minutes. */
 const OPENING_MAX_MS = 600_000;
 
@@ -39,7 +49,7 @@ export interface AgentRun {
 export interface AgentOptions {
   /** What the job may have run for it, by a worker of its own. */
   script?: ScriptSetup | null;
-  silenceMaxMs?: number;
+  silence?: SilenceLimits;
   /** Of the main thread, for starting the agent again. */
   keptRights?: readonly PermissionName[];
   onBrokerRefused?: () => void;
@@ -50,17 +60,18 @@ export async function runJailed(
   job: Job,
   permissions: Permissions,
   script: ScriptSetup | null = null,
-  silenceMaxMs: number = SILENCE_MAX_MS,
+  silence: SilenceLimits = SILENCE_LIMITS,
 ): Promise<JobEnd> {
-  const run = startAgent(job, permissions, { script, silenceMaxMs });
+  const run = startAgent(job, permissions, { script, silence });
   const stopListening = onStopSignals(() => run.stop(), (message) => run.end({ exitCode: 1, message }));
   const end = await run.ended;
+  // Not before: a signal that nobody listens to would end this process, and leave the script behind.
   stopListening();
   return end;
 }
 
 export function startAgent(job: Job, permissions: Permissions, options: AgentOptions): AgentRun {
-  const { script = null, silenceMaxMs = SILENCE_MAX_MS, keptRights = [], onBrokerRefused } = options;
+  const { script = null, silence = SILENCE_LIMITS, keptRights = [], onBrokerRefused } = options;
   const worker = new Worker(Deno.mainModule, {
     type: "module",
     name: "agent",
@@ -68,18 +79,24 @@ export function startAgent(job: Job, permissions: Permissions, options: AgentOpt
   });
   const send = (message: ToWorker, ports: MessagePort[] = []) => worker.postMessage(message, ports);
   const { promise: ended, resolve } = Promise.withResolvers<JobEnd>();
-  const watch = watchForSilence(silenceMaxMs, (seconds) => {
-    end({
+  const watch = watchForSilence(silence.agentMs, (seconds) => {
+    void end({
       exitCode: 1,
       message: `the agent has not answered for ${seconds} s and was ended; queued events are kept`,
     });
   });
-  const end = (result: JobEnd) => {
+  let isOver = false;
+  const end = async (result: JobEnd) => {
+    if (isOver) return;
+    isOver = true;
     watch.stop();
     worker.terminate();
-    void (guard?.stop() ?? Promise.resolve()).then(() => resolve(result));
+    await guard?.stop();
+    resolve(result);
   };
-  const guard = script === null ? null : new ScriptGuard(script, (message) => end({ exitCode: 1, message }));
+  const guard = script === null
+    ? null
+    : new ScriptGuard(script, silence.scriptMs, (message) => void end({ exitCode: 1, message }));
   const start = async () => {
     await guard?.loaded;
     revokeAllBut(keptRights);
@@ -88,25 +105,25 @@ export function startAgent(job: Job, permissions: Permissions, options: AgentOpt
   };
   worker.addEventListener("error", (event) => {
     event.preventDefault();
-    end({ exitCode: 1, message: `the agent failed: ${event.message}` });
+    void end({ exitCode: 1, message: `the agent failed: ${event.message}` });
   });
   worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
     switch (data.type) {
       case "loaded":
         return void start();
       case "alive":
-        return watch.heard(silenceMaxMs);
+        return watch.heard(silence.agentMs);
       case "opening":
         return watch.heard(OPENING_MAX_MS);
       case "broker_refused":
         return onBrokerRefused?.();
       case "finished":
-        return end({ exitCode: data.exitCode, message: null });
+        return void end({ exitCode: data.exitCode, message: null });
       case "failed":
-        return end({ exitCode: data.exitCode, message: data.message });
+        return void end({ exitCode: data.exitCode, message: data.message });
     }
   });
-  return { ended, stop: () => send({ type: "stop" }), end };
+  return { ended, stop: () => send({ type: "stop" }), end: (result) => void end(result) };
 }
 
 /** What the main thread gave up it can never regain, and neither can anything that takes it over. */

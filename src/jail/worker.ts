@@ -26,33 +26,40 @@ export function serveJob(scope: WorkerScope): void {
   });
   scope.addEventListener("message", ({ data }) => {
     if (data.type === "stop") stop.abort();
-    else void run(data.job, stop.signal, post).then(post);
+    else void run(data.job, data.script, stop.signal, post).then(post);
   });
   setInterval(() => post({ type: "alive" }), ALIVE_INTERVAL_MS);
   post({ type: "loaded" });
 }
 
-async function run(job: Job, stop: AbortSignal, post: (message: FromWorker) => void): Promise<FromWorker> {
+async function run(
+  job: Job,
+  script: MessagePort | null,
+  stop: AbortSignal,
+  post: (message: FromWorker) => void,
+): Promise<FromWorker> {
   try {
-    return { type: "finished", exitCode: await perform(job, stop, post) };
+    return { type: "finished", exitCode: await perform(job, script, stop, post) };
   } catch (error) {
     return failed(error);
   }
 }
 
 /** Each job loads only its own modules. */
-async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) => void): Promise<number> {
+async function perform(
+  job: Job,
+  script: MessagePort | null,
+  stop: AbortSignal,
+  post: (message: FromWorker) => void,
+): Promise<number> {
   switch (job.kind) {
     case "relay": {
       const { runDaemon } = await import("../commands/daemon_job.ts");
-      return await runDaemon(job, stop, {
-        onOpening: () => announceOpening(post),
-        onBrokerRefused: () => post({ type: "broker_refused" }),
-      });
+      return await runDaemon(job, stop, daemonEvents(post));
     }
     case "edge": {
       const { runEdgeConnector } = await import("../commands/edge_job.ts");
-      return await runEdgeConnector(job, stop, () => announceOpening(post));
+      return await runEdgeConnector(job, stop, daemonEvents(post), script);
     }
     case "event":
       return await (await import("../commands/event_job.ts")).sendEvent(job, stop);
@@ -69,10 +76,15 @@ async function perform(job: Job, stop: AbortSignal, post: (message: FromWorker) 
   }
 }
 
-function announceOpening(post: (message: FromWorker) => void): void {
-  post({ type: "opening" });
-  // Its turn comes when the step is over.
-  setTimeout(() => post({ type: "alive" }), 0);
+function daemonEvents(post: (message: FromWorker) => void) {
+  return {
+    onOpening: () => {
+      post({ type: "opening" });
+      // Its turn comes when the step is over.
+      setTimeout(() => post({ type: "alive" }), 0);
+    },
+    onBrokerRefused: () => post({ type: "broker_refused" }),
+  };
 }
 
 function failed(error: unknown): FromWorker {

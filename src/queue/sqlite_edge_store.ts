@@ -1,4 +1,10 @@
-/** The edge connector's store on SQLite. Writes are grouped, and their fsync runs beside the deliveries. */
+/**
+ * The edge connector's store on SQLite.
+ *
+ * The cursor is acknowledged to nobody, so its commits need no fsync before the next delivery: from the commit on it
+ * survives a kill, and the fsync that follows beside the deliveries makes it survive a loss of power. Dead letters are
+ * what ilert will not give again: they are fsynced before anything goes on.
+ */
 
 import { factsOf } from "../domain/edge_item.ts";
 import type { Ledger, RowCounts } from "../domain/ledger.ts";
@@ -9,7 +15,15 @@ import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EdgeRows } from "./edge_rows.ts";
 import { countRows, readLedger } from "./event_rows.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { KeptValues } from "./kept_values.ts";
+import { LogSync } from "./log_sync.ts";
 import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
+
+/**
+ * Between two writes of the cursor while deliveries follow each other faster than that: each would cost them as much as
+ * a delivery. A kill repeats what was delivered in this time.
+ */
+const CURSOR_PAUSE_MS = 10;
 
 /** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
 const CURSOR_KEY_DIGITS = 16;
@@ -21,9 +35,11 @@ export interface EdgeStoreConfig {
 }
 
 export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
+  readonly values: KeptValues;
   readonly #database: DurableDatabase;
   readonly #rows: EdgeRows;
   readonly #commits: GroupCommit;
+  readonly #log: LogSync;
   readonly #clock: Clock;
   readonly #cursorKey: string;
   readonly #deadLettersMax: number;
@@ -32,6 +48,9 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   #wanted: string;
   #written: string;
   #isCursorBusy = false;
+  /** Writes the next move at once; null where none is held back. */
+  #hasten: (() => void) | null = null;
+  #cursorPausedUntil = 0;
   #onKept: (() => void)[] = [];
   #mayHaveReturned = true;
   #foreignChanges: number;
@@ -53,6 +72,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
 
   private constructor(database: DurableDatabase, cursorKey: string, config: EdgeStoreConfig, clock: Clock) {
     this.#database = database;
+    this.values = new KeptValues(database.db);
     this.#rows = new EdgeRows(database.db);
     this.#clock = clock;
     this.#cursorKey = cursorKey;
@@ -69,7 +89,8 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     this.#foreignChanges = this.#rows.foreignChanges();
     this.#ledger = readLedger(database.db);
     this.#counts = countRows(database.db);
-    this.#commits = new GroupCommit(database.db, () => database.sync(), {
+    this.#log = new LogSync(() => database.sync());
+    this.#commits = new GroupCommit(database.db, () => Promise.resolve(), {
       // For a group without writes, which finds out whether the disk is there again.
       beforeCommit: () => this.#rows.addToLedger(0, 0),
       written: () => {},
@@ -112,6 +133,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   }
 
   async cursorKept(): Promise<void> {
+    this.#hasten?.();
     while (this.#isCursorBusy) await new Promise<void>((resolve) => this.#onKept.push(resolve));
   }
 
@@ -175,30 +197,50 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#hasten?.();
     await this.#commits[Symbol.asyncDispose]();
+    await this.#log.request();
     this.#database[Symbol.dispose]();
   }
 
-  /** One write at a time: what moves meanwhile is in the next one. */
+  /** One write at a time: what moves meanwhile, or within the pause after it, is in the next one. */
   #keepCursor(): void {
     this.#isCursorBusy = true;
-    this.#commits.add({
-      apply: () => {
-        this.#written = this.#wanted;
-        this.#rows.keepCursor(this.#cursorKey, this.#written, this.#clock.now());
-      },
-      committed: () => {
-        this.#kept = this.#written;
-        if (this.#wanted !== this.#kept) return this.#keepCursor();
-        this.#isCursorBusy = false;
-        for (const resolve of this.#onKept.splice(0)) resolve();
-      },
-      failed: () => true,
-    });
+    const write = () => {
+      this.#hasten = null;
+      this.#commits.add({
+        apply: () => {
+          this.#written = this.#wanted;
+          this.#rows.keepCursor(this.#cursorKey, this.#written, this.#clock.now());
+        },
+        committed: () => this.#cursorWritten(),
+        failed: () => true,
+      });
+    };
+    const pauseMs = this.#cursorPausedUntil - this.#clock.monotonic();
+    if (pauseMs <= 0 || this.#onKept.length > 0) return write();
+    const cancel = this.#clock.after(pauseMs, write);
+    this.#hasten = () => {
+      cancel();
+      write();
+    };
   }
 
-  #write(apply: () => void): Promise<void> {
-    return new Promise((resolve) => this.#commits.add({ apply, committed: resolve, failed: () => true }));
+  #cursorWritten(): void {
+    this.#kept = this.#written;
+    this.#cursorPausedUntil = this.#clock.monotonic() + CURSOR_PAUSE_MS;
+    void this.#log.request();
+    if (this.#wanted !== this.#kept) return this.#keepCursor();
+    this.#isCursorBusy = false;
+    for (const resolve of this.#onKept.splice(0)) resolve();
+  }
+
+  /** Durable when it resolves; tried again while the disk fails. */
+  async #write(apply: () => void): Promise<void> {
+    await new Promise<void>((resolve) =>
+      this.#commits.add({ apply, committed: resolve, failed: () => true })
+    );
+    await this.#log.request();
   }
 }
 

@@ -9,6 +9,7 @@ import type { TopicPatterns } from "../domain/mapping_config.ts";
 import type { BrokerKind } from "../domain/topics.ts";
 import type { IlertApi } from "../ilert/api.ts";
 import { PolicyApi } from "../ilert/policy_api.ts";
+import { agentIdOf } from "../queue/agent_id.ts";
 import { DirectQueue } from "../queue/direct_queue.ts";
 import type { SqliteQueue } from "../queue/sqlite_queue.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -22,7 +23,7 @@ import { MessageCounts } from "../sources/message_counts.ts";
 import { MessageRouter } from "../sources/message_router.ts";
 import type { MqttSource } from "../sources/mqtt.ts";
 import { PolicyIntake, type PolicyUpdater } from "../sources/policy_intake.ts";
-import { clientIdOf, rememberedTopics } from "./mqtt_identity.ts";
+import { rememberedTopics } from "./remembered_topics.ts";
 
 export interface ConsumersDeps {
   queue: SqliteQueue;
@@ -51,10 +52,22 @@ interface Intake {
   readiness: () => Readiness;
 }
 
-/** Null where that broker is not configured. */
-interface Sources {
-  MqttSource: typeof MqttSource | null;
-  KafkaSource: typeof KafkaSource | null;
+/** Null where there is no such broker: its client is not even evaluated then. */
+interface BrokerSources {
+  mqtt: typeof MqttSource | null;
+  kafka: typeof KafkaSource | null;
+}
+
+export async function openConsumers(
+  config: ConsumersConfig,
+  delivery: DeliveryConfig & { apiHost: string },
+  deps: ConsumersDeps,
+): Promise<Consumers> {
+  const sources = {
+    mqtt: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
+    kafka: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
+  };
+  return new Consumers(config, sources, delivery, deps);
 }
 
 export class Consumers implements AsyncDisposable {
@@ -69,23 +82,11 @@ export class Consumers implements AsyncDisposable {
   #isReading = true;
   #isStopping = false;
 
-  /** A client library that nobody needs takes megabytes all the same once it is evaluated. */
-  static async open(
+  constructor(
     config: ConsumersConfig,
+    sources: BrokerSources,
     delivery: DeliveryConfig & { apiHost: string },
     deps: ConsumersDeps,
-  ): Promise<Consumers> {
-    return new Consumers(config, delivery, deps, {
-      MqttSource: config.mqtt === null ? null : (await import("../sources/mqtt.ts")).MqttSource,
-      KafkaSource: config.kafka === null ? null : (await import("../sources/kafka.ts")).KafkaSource,
-    });
-  }
-
-  private constructor(
-    config: ConsumersConfig,
-    delivery: DeliveryConfig & { apiHost: string },
-    deps: ConsumersDeps,
-    sources: Sources,
   ) {
     const { queue, ilert, clock } = deps;
     this.#deps = deps;
@@ -98,8 +99,8 @@ export class Consumers implements AsyncDisposable {
     this.#direct = this.#stack.use(new DirectQueue(queue.messages, clock));
     this.#directLoop = new DeliveryLoop(this.#direct, ilert, delivery, deps);
     this.#intakes = [
-      ...this.#mqtt(config, mappings.mqtt, sources),
-      ...this.#kafka(config, mappings.kafka, sources),
+      ...this.#mqtt(config, sources, mappings.mqtt),
+      ...this.#kafka(config, sources, mappings.kafka),
     ];
   }
 
@@ -155,20 +156,28 @@ export class Consumers implements AsyncDisposable {
     return new PolicyUpdates(api, retriesMax, this.#deps);
   }
 
-  #mqtt({ mqtt, mapping }: ConsumersConfig, messages: MessageMapping, { MqttSource }: Sources): Intake[] {
-    if (mqtt === null || MqttSource === null) return [];
+  #mqtt(
+    { mqtt, mapping }: ConsumersConfig,
+    { mqtt: Source }: BrokerSources,
+    messages: MessageMapping,
+  ): Intake[] {
+    if (mqtt === null || Source === null) return [];
     const { queue: { values }, log } = this.#deps;
     const { router, counts } = this.#router(messages, mqtt.isBuffered);
-    const clientId = mqtt.connection.clientId ?? clientIdOf(values);
+    const clientId = mqtt.connection.clientId ?? agentIdOf(values);
     const deps = { ...this.#deps, rememberedTopics: rememberedTopics(values, log) };
-    const source = this.#stack.use(new MqttSource(mqtt, clientId, topicsOf(mapping.topics), router, deps));
+    const source = this.#stack.use(new Source(mqtt, clientId, topicsOf(mapping.topics), router, deps));
     return [{ broker: "mqtt", counts, source, readiness: () => source.readiness }];
   }
 
-  #kafka({ kafka, mapping }: ConsumersConfig, messages: MessageMapping, { KafkaSource }: Sources): Intake[] {
-    if (kafka === null || KafkaSource === null) return [];
+  #kafka(
+    { kafka, mapping }: ConsumersConfig,
+    { kafka: Source }: BrokerSources,
+    messages: MessageMapping,
+  ): Intake[] {
+    if (kafka === null || Source === null) return [];
     const { router, counts } = this.#router(messages, false);
-    const source = this.#stack.use(new KafkaSource(kafka, topicsOf(mapping.topics), router, this.#deps));
+    const source = this.#stack.use(new Source(kafka, topicsOf(mapping.topics), router, this.#deps));
     return [{ broker: "kafka", counts, source, readiness: () => source.readiness() }];
   }
 

@@ -21,7 +21,7 @@ interface Taken<M> {
 export type HandOver<M> = (message: M, signal: AbortSignal) => Promise<void>;
 
 /** Messages of one partition that may be in flight at once. */
-export const IN_FLIGHT_MAX = 256;
+export const IN_FLIGHT_MAX = 64;
 
 export class PartitionProgress<M extends OffsetMessage> {
   readonly #handOver: HandOver<M>;

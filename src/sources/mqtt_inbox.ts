@@ -93,7 +93,7 @@ export class MqttInbox implements Disposable {
     this.#heldBytes += payload.length;
     this.#inFlight++;
     this.#pauseOrResume();
-    void this.#receive(held, payload);
+    this.#receive(held, payload);
   }
 
   released(packetId: number): void {
@@ -145,30 +145,33 @@ export class MqttInbox implements Disposable {
     if (held.state === "settled") this.#uncount(held);
   }
 
-  async #receive(held: Held, payload: Uint8Array): Promise<void> {
-    const isSettled = await this.#isSettled(held.topic, payload);
-    this.#inFlight--;
-    if (this.#inFlight === 0) this.#idle?.();
-    if (!isSettled) return;
+  #receive(held: Held, payload: Uint8Array): void {
+    const { topic } = held;
+    this.#receiver.receive({ topic, payload, key: null }, this.#abort.signal).then(
+      () => this.#settled(held),
+      (error: unknown) => this.#rejected(held, payload, error),
+    );
+  }
+
+  #settled(held: Held): void {
     held.state = "settled";
     if (this.#order.has(held)) this.#nextTurn.request();
     else this.#uncount(held);
+    this.#gone();
   }
 
-  async #isSettled(topic: string, payload: Uint8Array): Promise<boolean> {
-    for (;;) {
-      try {
-        await this.#receiver.receive({ topic, payload, key: null }, this.#abort.signal);
-        return true;
-      } catch (error) {
-        if (this.#abort.signal.aborted) return false;
-        this.#log.error("A message from MQTT topic {topic} could not be received, which is a bug: {reason}", {
-          topic,
-          reason: failureOf(error),
-        });
-        await new Promise<void>((resolve) => this.#clock.after(BUG_RETRY_MS, resolve));
-      }
-    }
+  #rejected(held: Held, payload: Uint8Array, error: unknown): void {
+    if (this.#abort.signal.aborted) return this.#gone();
+    this.#log.error("A message from MQTT topic {topic} could not be received, which is a bug: {reason}", {
+      topic: held.topic,
+      reason: failureOf(error),
+    });
+    this.#clock.after(BUG_RETRY_MS, () => this.#receive(held, payload));
+  }
+
+  #gone(): void {
+    this.#inFlight--;
+    if (this.#inFlight === 0) this.#idle?.();
   }
 
   /** Settled first, acknowledged second. */

@@ -11,6 +11,7 @@ const FILES: Record<string, string> = {
   "/garbage.pem": "hello",
   "/run.sh": "executable",
   "/plain.sh": "",
+  "/bin/kill": "executable",
 };
 
 const files: NamedFiles = {
@@ -194,7 +195,12 @@ Deno.test("daemonConfig() takes the commands of the edge connector's page", asyn
     "-v -v -p 8977 -b il1hbt123 --edge_mode script --edge_script /run.sh --edge_cluster_id prod-cluster " +
       "--edge_instance_id node-1 --edge_poll_interval 15 --edge_script_env A=1",
   );
-  assert.deepEqual(script.config.sink, { kind: "script", path: "/run.sh", env: { A: "1" } });
+  assert.deepEqual(script.config.sink, {
+    kind: "script",
+    path: "/run.sh",
+    env: { A: "1" },
+    killPath: "/bin/kill",
+  });
   assert.deepEqual(script.config.cluster, { clusterId: "prod-cluster", instanceId: "node-1" });
   assert.equal(script.config.pollIntervalMs, 15_000);
   assert.deepEqual((await edge("--edge_mode stdout")).config.sink, { kind: "stdout" });
@@ -251,6 +257,10 @@ Deno.test("daemonConfig() refuses an edge connector that lacks what its target n
       ["--edge_mode script", "--edge_mode script: needs --edge_script"],
       ["--edge_mode script --edge_script /gone.sh", "--edge_script: cannot use /gone.sh: no such file"],
       ["--edge_mode script --edge_script /plain.sh", "--edge_script: /plain.sh is not executable"],
+      [
+        "--edge_mode script --edge_script /run.sh --edge_script_env LD_PRELOAD=/x.so",
+        "--edge_script_env: LD_PRELOAD would change",
+      ],
       [
         "--edge_mode http --edge_http_url http://h --edge_http_auth_header A",
         "--edge_http_auth_header: needs",

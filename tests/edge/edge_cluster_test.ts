@@ -126,6 +126,26 @@ Deno.test("EdgeLoop breaks off a batch that it cannot ask ilert about, and deliv
   assert.equal(all.health.error, "ilert answered 500");
 });
 
+Deno.test("EdgeLoop falls silent when a delivery hangs for good, so that another agent can lead", async () => {
+  await using all = edgeSetting({ cluster: true });
+  all.ilert.role = "leader";
+  all.ilert.add(...numberedItems(1, 2));
+  all.sink.outcome = () => new Promise(() => {});
+  all.loop.start();
+  await all.clock.advance(600_000);
+  assert.deepEqual(all.ilert.polls.at(-1), { at: 140, id: null });
+});
+
+Deno.test("EdgeLoop in a cluster reports what was skipped, and keeps no cursor with it", async () => {
+  await using all = edgeSetting({ cluster: true });
+  all.ilert.role = "leader";
+  all.ilert.add(...numberedItems(1, 1));
+  all.sink.outcome = () => ({ kind: "rejected", status: 400, reason: "no", responseBody: null });
+  all.loop.start();
+  await all.clock.advance(POLL_MS);
+  assert.deepEqual([all.ilert.polls.at(-1)?.id, all.store.cursor, all.store.dead.size], ["1", "0", 1]);
+});
+
 Deno.test("EdgeLoop as leader counts its interval from one poll to the next", async () => {
   await using all = edgeSetting({ cluster: true });
   all.ilert.role = "leader";

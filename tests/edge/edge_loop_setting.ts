@@ -82,7 +82,9 @@ export class FakeSink implements Sink {
     return outcomes;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 export class Counts {

@@ -87,8 +87,9 @@ for (const [status, level] of [[400, "warn"], [401, "error"], [403, "error"], [4
     await all.clock.advance(0);
     const lines = all.log.lines.filter((line) => line.includes("dead letter"));
     assert.equal(lines.length, 1);
-    assert.ok(lines[0]?.startsWith(level), lines[0] ?? "no line");
-    assert.equal(lines[0]?.includes("URL and credentials"), level === "error");
+    const [line = ""] = lines;
+    assert.ok(line.startsWith(level), line);
+    assert.equal(line.includes("URL and credentials"), level === "error");
   });
 }
 
@@ -251,6 +252,7 @@ Deno.test("EdgeLoop.stop() cuts off a delivery that takes too long, and leaves i
   await all.clock.advance(35_000);
   await stopped;
   assert.deepEqual([all.sink.calls, all.store.cursor], [[["1"], ["2"]], "1"]);
+  assert.deepEqual([all.health.error, all.counts.items.stopped], [null, 0]);
 });
 
 Deno.test("EdgeLoop.stop() does not wait for a poll, and for a disk that takes nothing no longer than its time-out", async () => {

@@ -1,8 +1,10 @@
 /** What code that turned hostile would try. Each answers how it went: `denied`, `allowed` or `failed: why`. */
 
+import { spawn } from "node:child_process";
 import { lookup } from "node:dns/promises";
 import { connect } from "node:net";
 import { DatabaseSync } from "node:sqlite";
+import type { ScriptSetup } from "../../src/jail/script_messages.ts";
 
 interface Target {
   /** The relay's database. */
@@ -11,12 +13,18 @@ interface Target {
   apiHost: string;
   /** Whether the rights of a relay are expected. */
   canDeliver: boolean;
+  /** Of `--edge_mode script`: what only its own worker may run. */
+  script: ScriptSetup;
+  /** Whether the rights of that worker are expected. */
+  canRun: boolean;
 }
 
 /** Keeps a specifier out of the bundler's sight, as an attacker would. */
 const hidden = (specifier: string) => import(specifier);
 
-export async function attempts({ file, apiHost, canDeliver }: Target): Promise<Record<string, string>> {
+export async function attempts(
+  { file, apiHost, canDeliver, script, canRun }: Target,
+): Promise<Record<string, string>> {
   const folder = file.slice(0, file.lastIndexOf("/"));
   const { hostname, port } = new URL(apiHost);
   const tries: Record<string, () => unknown> = {
@@ -43,6 +51,20 @@ export async function attempts({ file, apiHost, canDeliver }: Target): Promise<R
     "resolve a name": () => Deno.resolveDns("exfiltrated.example.invalid", "A"),
     "look a name up": () => lookup("exfiltrated.example.invalid"),
     "spawn a program": () => new Deno.Command("true").outputSync(),
+    "spawn a shell": () => new Deno.Command("/bin/sh", { args: ["-c", "true"] }).outputSync(),
+    "spawn a program through node": () =>
+      new Promise((resolve, reject) => {
+        const child = spawn("/bin/true");
+        child.on("exit", resolve);
+        child.on("error", reject);
+      }),
+    "run the script with other code in it": () =>
+      new Deno.Command(script.path, { env: { LD_PRELOAD: "/tmp/evil.so" } }).outputSync(),
+    "change the script": () => Deno.writeTextFileSync(script.path, "#!/bin/sh"),
+    [`${canRun ? "(allowed) " : ""}run the script`]: () =>
+      new Deno.Command(script.path, { clearEnv: true }).outputSync(),
+    [`${canRun ? "(allowed) " : ""}run kill`]: () =>
+      new Deno.Command(script.killPath, { args: ["-l"], clearEnv: true, stdout: "null" }).outputSync(),
     "kill another process": () => Deno.kill(Deno.ppid, "SIGCONT"),
     "read a variable": () => Deno.env.get("ILERT_API_HOST") ?? "",
     "list variables": () => Deno.env.toObject(),

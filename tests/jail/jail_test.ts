@@ -3,15 +3,16 @@ import { fileURLToPath } from "node:url";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { IlertEmulator } from "../support/ilert_emulator.ts";
-import { TempFolder } from "../support/temp_folder.ts";
+import { KILL_PROGRAM, ScriptFolder } from "../support/script_folder.ts";
 
 /** Runs the hostile agent, bundled and started exactly as the built file starts the real one. */
-async function hostile(deed: string, folder: TempFolder, apiHost: string) {
+async function hostile(deed: string, folder: ScriptFolder, apiHost: string) {
   const output = folder.file("hostile.js");
   const root = fileURLToPath(new URL("../../", import.meta.url));
   await bundle(`${root}tests/jail/hostile_main.ts`, output, root);
+  const targets = [folder.file("ilagent.db3"), apiHost, folder.file("script.sh"), KILL_PROGRAM];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, output, deed, folder.file("ilagent.db3"), apiHost],
+    args: ["run", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, output, deed, ...targets],
     stdout: "piped",
     stderr: "piped",
     env: { ILERT_API_HOST: "http://visible.example.invalid", NO_COLOR: "1" },
@@ -20,15 +21,16 @@ async function hostile(deed: string, folder: TempFolder, apiHost: string) {
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
 
-Deno.test("the jail denies a hostile worker everything but its own work, and the main thread everything", async () => {
+Deno.test("the jail denies hostile workers everything but their own work, and the main thread everything", async () => {
   await using ilert = await IlertEmulator.start();
-  using folder = new TempFolder();
+  using folder = new ScriptFolder();
+  folder.write("exit 0");
   Deno.writeTextFileSync(folder.file("secret.txt"), "secret");
   Deno.writeTextFileSync(folder.file("evil.js"), "export default 1;");
-  const { code, stdout, stderr } = await hostile("attempt", folder, ilert.url);
+  const { code, stdout, stderr } = await hostile("attempt with a script", folder, ilert.url);
   assert.equal(code, 0, stderr);
   const reports = stdout.trim().split("\n").map((line) => JSON.parse(line));
-  assert.deepEqual(reports.map(({ where }) => where), ["worker", "main thread"]);
+  assert.deepEqual(reports.map(({ where }) => where), ["script's worker", "worker", "main thread"]);
   for (const { where, outcomes } of reports) {
     assert.ok(Object.keys(outcomes).length > 20);
     const surprises = Object.entries(outcomes).filter(([attempt, outcome]) =>
@@ -44,10 +46,16 @@ for (
     ["reject", /^ilagent: the agent failed: rejected$/],
     ["exit", /^ilagent: the agent has not answered for \d+ s and was ended; queued events are kept$/],
     ["block", /^ilagent: the agent has not answered for \d+ s and was ended; queued events are kept$/],
+    ["throw beside a script", /^ilagent: the worker that runs the script failed: boom$/],
+    ["reject beside a script", /^ilagent: the worker that runs the script failed: rejected$/],
+    [
+      "exit beside a script",
+      /^ilagent: the worker that runs the script has not answered for \d+ s; is the script on a disk that hangs\?$/,
+    ],
   ] as const
 ) {
   Deno.test(`a worker that does '${deed}' ends the process with 1 and one clear line`, async () => {
-    using folder = new TempFolder();
+    using folder = new ScriptFolder();
     const { code, stderr } = await hostile(deed, folder, "http://127.0.0.1:9");
     assert.equal(code, 1);
     const lines = stderr.trim().split("\n");

@@ -1,79 +1,18 @@
 /** The edge connector as its users run it: the built file against an emulated ilert and real targets. */
 
 import assert from "node:assert/strict";
-import { AgentProcess, BUILT, freePort, runAgent } from "../support/agent_process.ts";
+import { BUILT } from "../support/agent_process.ts";
 import { edgePayload } from "../support/edge_items.ts";
-import { IlertEmulator, type IlertEmulatorOptions } from "../support/ilert_emulator.ts";
-import { TempFolder } from "../support/temp_folder.ts";
+import { CONNECTOR_KEY, edgePayloads, edgeProcesses, readiness } from "../support/edge_processes.ts";
 import { until } from "../support/until.ts";
-import { WebhookTarget } from "../support/webhook_target.ts";
-
-const KEY = "iec1-journey-key-0001";
-
-interface Setting extends AsyncDisposable {
-  ilert: IlertEmulator;
-  target: WebhookTarget;
-  folder: TempFolder;
-  /** Starts an agent; `-f`, and where `port` is wanted `-p`, are added. */
-  start(
-    args: string[],
-    options?: { env?: Record<string, string>; file?: string; port?: boolean },
-  ): Promise<AgentProcess>;
-  run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
-  /** The flags that deliver to the target. */
-  http: string[];
-}
-
-async function setting(options: IlertEmulatorOptions = {}): Promise<Setting> {
-  const folder = new TempFolder();
-  const ilert = await IlertEmulator.start({ edgeKey: KEY, ...options });
-  const target = await WebhookTarget.start();
-  const agents: AgentProcess[] = [];
-  const env = { ILERT_API_HOST: ilert.url, ILERT_HEARTBEAT_HOST: ilert.url, ILERT_EDGE_CONNECTOR_KEY: KEY };
-  return {
-    ilert,
-    target,
-    folder,
-    http: ["--edge_mode", "http", "--edge_http_url", target.url],
-    async start(args, { env: more = {}, file = "a.db3", port = true } = {}) {
-      const listen = port ? ["-p", `${await freePort()}`, "--host", "127.0.0.1"] : [];
-      const agent = AgentProcess.start({
-        command: "built",
-        args: ["daemon", ...args, ...listen, "-f", folder.file(file)],
-        env: { ...env, ...more },
-        cwd: folder.path,
-      });
-      agents.push(agent);
-      if (port) await agent.ready();
-      return agent;
-    },
-    run: (...args) => runAgent([...args, "-f", folder.file("a.db3")], { command: "built", env }),
-    async [Symbol.asyncDispose]() {
-      for (const agent of agents) await agent[Symbol.asyncDispose]();
-      await target[Symbol.asyncDispose]();
-      await ilert[Symbol.asyncDispose]();
-      folder[Symbol.dispose]();
-    },
-  };
-}
-
-async function readiness(agent: AgentProcess): Promise<{ status: number; body: unknown }> {
-  const response = await fetch(`${agent.url}/ready`);
-  const text = await response.text();
-  return { status: response.status, body: text === "" ? null : JSON.parse(text) };
-}
-
-function payloads(first: number, count: number): Record<string, unknown>[] {
-  return Array.from({ length: count }, (_, at) => edgePayload(first + at));
-}
 
 function numbers(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, at) => first + at);
 }
 
 Deno.test("the page's quick start delivers over HTTP, and its health and readiness answer 204", async () => {
-  await using all = await setting();
-  all.ilert.edge.add(...payloads(1, 3));
+  await using all = await edgeProcesses();
+  all.ilert.edge.add(...edgePayloads(1, 3));
   const agent = await all.start(["-v", "-v", ...all.http]);
   await until(() => all.target.taken.length === 3, "the target has three");
   assert.deepEqual(all.target.numbers, [1, 2, 3]);
@@ -84,13 +23,13 @@ Deno.test("the page's quick start delivers over HTTP, and its health and readine
   await until(async () => (await readiness(agent)).status === 204, "the agent is ready");
   const poll = all.ilert.requests[0];
   assert.equal(poll?.path, "/api/edge-connections/events?limit=100&after-id=0");
-  assert.equal(poll?.headers.authorization, KEY);
-  assert.ok(agent.lines.every((line) => !line.includes(KEY)));
+  assert.equal(poll?.headers.authorization, CONNECTOR_KEY);
+  assert.ok(agent.lines.every((line) => !line.includes(CONNECTOR_KEY)));
   assert.equal(await agent.stop(), 0);
 });
 
 Deno.test("the page's methods and auth headers are used, with the value from the variable or the flag", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   all.ilert.edge.add(edgePayload(1));
   const agent = await all.start(
     [...all.http, "--edge_http_method", "PUT", "--edge_http_auth_header", "Authorization"],
@@ -114,11 +53,11 @@ Deno.test("the page's methods and auth headers are used, with the value from the
 });
 
 Deno.test("the page's stdout mode prints one JSON line per item, and nothing else", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   const text = '{"eventType":"alert-created","id":"100","summary":"Server down","status":"PENDING",' +
     '"timestamp":"2026-05-04T10:00:00.000Z"}';
   all.ilert.edge.addItem(`{"id":1,"payload":${text}}`);
-  all.ilert.edge.add(...payloads(2, 250));
+  all.ilert.edge.add(...edgePayloads(2, 250));
   const agent = await all.start(["-vvv", "--edge_mode", "stdout"]);
   await until(() => agent.stdoutLines.length === 251, "all lines are there");
   assert.equal(agent.stdoutLines[0], text);
@@ -128,12 +67,12 @@ Deno.test("the page's stdout mode prints one JSON line per item, and nothing els
 });
 
 Deno.test("stdout mode ends with 0 when its reader closes the pipe, and a restart prints what was in hand", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   // Far more than a pipe holds, for a reader that takes a little and leaves.
   for (const n of numbers(1, 100)) all.ilert.edge.add({ ...edgePayload(n), details: "x".repeat(5_000) });
   const child = new Deno.Command(BUILT, {
     args: ["daemon", "--edge_mode", "stdout", "-f", all.folder.file("a.db3")],
-    env: { ILERT_API_HOST: all.ilert.url, ILERT_EDGE_CONNECTOR_KEY: KEY },
+    env: { ILERT_API_HOST: all.ilert.url, ILERT_EDGE_CONNECTOR_KEY: CONNECTOR_KEY },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -150,7 +89,7 @@ Deno.test("stdout mode ends with 0 when its reader closes the pipe, and a restar
 });
 
 Deno.test("a wrong key shows in readiness in ilert's words, and the agent goes on trying", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   const agent = await all.start(all.http, { env: { ILERT_EDGE_CONNECTOR_KEY: "iec1-wrong-key-0001" } });
   const error = "authentication failed — check integration key";
   await until(async () => {
@@ -166,7 +105,7 @@ Deno.test("a wrong key shows in readiness in ilert's words, and the agent goes o
 });
 
 Deno.test("the agent is not ready before its first poll is answered", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   all.ilert.inject({ kind: "hang", on: "edge" });
   const agent = await all.start(all.http);
   assert.deepEqual(await readiness(agent), {
@@ -178,7 +117,7 @@ Deno.test("the agent is not ready before its first poll is answered", async () =
 });
 
 Deno.test("answers that are malformed or far too large move nothing, and what they hid is delivered", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   all.ilert.edge.add(edgePayload(1));
   all.ilert.inject({ kind: "status", status: 200, body: '{"items":{"id":9}}', on: "edge", times: 1 });
   const agent = await all.start(all.http);
@@ -190,7 +129,7 @@ Deno.test("answers that are malformed or far too large move nothing, and what th
 });
 
 Deno.test("a restarted agent goes on at its cursor, after SIGTERM with nothing twice, after SIGKILL with one batch at most", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   all.ilert.edge.fill(150);
   const first = await all.start(all.http);
   await until(() => all.target.taken.length === 150, "all are there");
@@ -199,19 +138,17 @@ Deno.test("a restarted agent goes on at its cursor, after SIGTERM with nothing t
   const second = await all.start(all.http);
   await until(() => all.target.taken.length >= 250, "a part is there");
   await second.kill();
-  const reached = all.target.taken.length;
   await all.start(all.http);
   await until(() => all.target.numbers.at(-1) === 400, "the rest is there");
-  assert.deepEqual(all.target.numbers.slice(0, reached), numbers(1, reached));
-  const resumed = all.target.numbers[reached] ?? assert.fail();
-  assert.ok(resumed <= reached + 1 && resumed > reached - 100, `${resumed} after ${reached}`);
-  assert.deepEqual(all.target.numbers.slice(reached), numbers(resumed, 400 - resumed + 1));
+  assert.deepEqual([...new Set(all.target.numbers)], numbers(1, 400));
+  const repeated = all.target.numbers.length - 400;
+  assert.ok(repeated <= 100, `${repeated} were delivered twice`);
 });
 
 Deno.test("an outage of the target stops deliveries, shows in readiness, and loses and reorders nothing", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   await all.target.goDown();
-  all.ilert.edge.add(...payloads(1, 5));
+  all.ilert.edge.add(...edgePayloads(1, 5));
   const agent = await all.start([...all.http, "--edge_poll_interval", "5s"]);
   await agent.waitForLine(/Deliveries stopped: the target cannot be reached/);
   const { status, body } = await readiness(agent);
@@ -228,8 +165,8 @@ Deno.test("an outage of the target stops deliveries, shows in readiness, and los
 });
 
 Deno.test("what the target refuses is skipped into the dead letters, and delivered again on an operator's word", async () => {
-  await using all = await setting();
-  all.ilert.edge.add(...payloads(1, 4));
+  await using all = await edgeProcesses();
+  all.ilert.edge.add(...edgePayloads(1, 4));
   all.target.answer = ({ headers }) => {
     const id = headers.get("x-ilert-edge-item-id");
     return id === "2" ? new Response("no such hook", { status: 404 }) : id === "3" ? 422 : 200;
@@ -237,9 +174,13 @@ Deno.test("what the target refuses is skipped into the dead letters, and deliver
   const agent = await all.start(all.http);
   await until(() => all.target.taken.length === 2, "the others are delivered");
   await agent.waitForLine(/Item 3 was skipped/);
-  const metrics = await (await fetch(`${agent.url}/metrics`)).text();
+  let metrics = "";
+  // The target has its item before the agent has the target's answer.
+  await until(async () => {
+    metrics = await (await fetch(`${agent.url}/metrics`)).text();
+    return metrics.includes("ilagent_edge_items_delivered_total 2\n");
+  }, "the answers are counted");
   assert.match(metrics, /ilagent_edge_items_received_total 4\n/);
-  assert.match(metrics, /ilagent_edge_items_delivered_total 2\n/);
   assert.match(metrics, /ilagent_edge_items_skipped_total\{status="404"\} 1\n/);
   assert.match(metrics, /ilagent_edge_items_skipped_total\{status="4xx"\} 1\n/);
   assert.match(metrics, /ilagent_edge_items_given_back_total 0\n/);
@@ -268,8 +209,8 @@ Deno.test("what the target refuses is skipped into the dead letters, and deliver
 });
 
 Deno.test("returned items show in 'queue' while the target is down, and a dropped one is not delivered", async () => {
-  await using all = await setting();
-  all.ilert.edge.add(...payloads(1, 2));
+  await using all = await edgeProcesses();
+  all.ilert.edge.add(...edgePayloads(1, 2));
   all.target.answer = () => 400;
   const agent = await all.start(all.http);
   await agent.waitForLine(/Item 2 was skipped/);
@@ -287,8 +228,8 @@ Deno.test("returned items show in 'queue' while the target is down, and a droppe
 });
 
 Deno.test("at --dead_letter_max the edge stops as on a retryable failure", async () => {
-  await using all = await setting();
-  all.ilert.edge.add(...payloads(1, 3));
+  await using all = await edgeProcesses();
+  all.ilert.edge.add(...edgePayloads(1, 3));
   all.target.answer = () => 400;
   const agent = await all.start([...all.http, "--dead_letter_max", "1", "--edge_poll_interval", "5"]);
   await agent.waitForLine(/Deliveries stopped: there are 1 dead letters \(--dead_letter_max\), and item 2/);
@@ -299,9 +240,9 @@ Deno.test("at --dead_letter_max the edge stops as on a retryable failure", async
 });
 
 Deno.test("an edge connector takes no events or heartbeats, sends its own, and answers shutdown with 503", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   all.target.hang();
-  all.ilert.edge.add(...payloads(1, 2));
+  all.ilert.edge.add(...edgePayloads(1, 2));
   const agent = await all.start([...all.http, "-b", "il1hbt123"], { env: { ILAGENT_INTAKE_TOKEN: "token" } });
   for (const [method, path] of [["POST", "/api/events"], ["GET", "/api/heartbeats/il1hbt123"]] as const) {
     const response = await fetch(agent.url + path, { method });
@@ -324,57 +265,8 @@ Deno.test("an edge connector takes no events or heartbeats, sends its own, and a
   assert.deepEqual(all.target.numbers, [1]);
 });
 
-Deno.test("in a cluster one agent delivers; when it is killed the other goes on within a standby interval of its promotion", async () => {
-  await using all = await setting({ leaderSilenceMs: 6_000 });
-  const member = (id: string) => [
-    ...all.http,
-    ...["--edge_cluster_id", "prod-cluster", "--edge_instance_id", id],
-    ...["--edge_poll_interval", "5", "--edge_standby_interval", "5s"],
-  ];
-  all.ilert.edge.add(...payloads(1, 3));
-  const first = await all.start(member("node-1"), { file: "1.db3" });
-  await until(() => all.target.taken.length === 3, "the leader delivers");
-  const second = await all.start(member("node-2"), { file: "2.db3" });
-  await until(async () => (await readiness(second)).status === 204, "the standby is ready");
-  await all.ilert.waitFor(({ edge }) => edge.state().clusters["prod-cluster"]?.processed === "3");
-  await first.kill();
-  all.ilert.edge.add(...payloads(4, 3));
-  await until(() => all.target.taken.length === 6, "the other one delivers", 20_000);
-  assert.deepEqual(all.target.numbers, [1, 2, 3, 4, 5, 6]);
-  assert.deepEqual(all.ilert.edge.state().clusters["prod-cluster"]?.leaders, ["node-1", "node-2"]);
-
-  const again = await all.start(member("node-1"), { file: "1.db3" });
-  await until(async () => (await readiness(again)).status === 204, "the first one is a standby");
-  await until(async () => {
-    const text = await (await fetch(`${again.url}/metrics`)).text();
-    return text.includes('ilagent_edge_role{role="standby"} 1');
-  }, "its metrics say so");
-  assert.equal(all.target.arrived.length, 6);
-  const polls = all.ilert.requests.filter(({ path }) => path.includes("instance-id=node-1"));
-  assert.ok(polls.every(({ path }) => !path.includes("after-id")));
-  assert.equal(all.ilert.edge.state().staleReports, 0);
-});
-
-Deno.test("SIGTERM lets a leader finish the item in hand; the next leader repeats what was not reported, in order", async () => {
-  await using all = await setting({ leaderSilenceMs: 2_000 });
-  const member = (id: string) => [...all.http, "--edge_cluster_id", "c", "--edge_instance_id", id];
-  all.ilert.edge.add(...payloads(1, 4));
-  all.target.hang();
-  const first = await all.start(member("a"), { file: "1.db3", port: false });
-  await until(() => all.target.arrived.length === 1, "the first item is in hand");
-  const stopped = first.stop();
-  await first.waitForLine(/Shutting down/).catch(() => {});
-  all.target.finishHanging(200);
-  assert.equal(await stopped, 0);
-  assert.deepEqual(all.target.numbers, [1]);
-  all.target.answer = () => 200;
-  await all.start(member("b"), { file: "2.db3", port: false });
-  await until(() => all.target.numbers.at(-1) === 4, "the next leader delivers", 20_000);
-  assert.deepEqual(all.target.numbers, [1, 1, 2, 3, 4]);
-});
-
 Deno.test("the permissions of an edge connector are its target and ilert, and nothing else", async () => {
-  await using all = await setting();
+  await using all = await edgeProcesses();
   const shown = await all.run(
     ...["permissions", "--json", "-p", "9000", "--host", "127.0.0.1", "--edge_mode", "http"],
     ...["--edge_http_url", "https://hooks.internal/events"],

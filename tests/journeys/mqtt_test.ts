@@ -84,7 +84,8 @@ for (const [mode, flags] of [["direct", "-e events"], ["buffered", "-e events --
       all.site.ilert.clearFaults();
       await (await all.agent(flags)).isReady();
       await all.site.allArrived(300);
-      const inFlightMax = mode === "direct" ? 300 : 8;
+      // Direct: acknowledgements go out in order, so some that ilert has taken wait behind one that it has not.
+      const inFlightMax = mode === "direct" ? 100 : 8;
       assert.ok(all.site.ilert.duplicates <= inFlightMax, `${all.site.ilert.duplicates} came twice`);
       assert.deepEqual(all.site.ilert.orderViolations, []);
     },
@@ -219,7 +220,7 @@ brokerTest("MQTT: a queue that is full holds messages back at the broker and los
   await until(async () => await agent.figure(RECEIVED) === 200, "all are received");
   const { status, body } = await agent.ready();
   assert.deepEqual([status, body?.component], [503, "daemon"]);
-  assert.equal((await all.site.audit("agent")).queued, 50);
+  await until(async () => (await all.site.audit("agent")).queued === 50, "it holds what it may");
   await all.site.ilert.comeBack();
   await all.site.allArrived(200);
   assert.deepEqual([all.site.ilert.orderViolations, all.site.ilert.duplicates], [[], 0]);

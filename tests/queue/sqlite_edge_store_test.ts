@@ -9,6 +9,7 @@ import { numberedItem } from "../support/edge_items.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { createRustDatabase } from "../support/rust_database.ts";
 import { TempFolder } from "../support/temp_folder.ts";
+import { until } from "../support/until.ts";
 
 /** The first 16 hex digits of the key's SHA-256. */
 const KEY = "iec1-test-key";
@@ -17,14 +18,16 @@ const CURSOR = "edge_cursor:39d565a4c8b5749f";
 function setting() {
   const folder = new TempFolder();
   const file = folder.file("a.db3");
+  const clock = new FakeClock();
   const open = (connectorKey = KEY, deadLettersMax = 1_000) =>
-    SqliteEdgeStore.open({ file, connectorKey, deadLettersMax }, new FakeClock());
+    SqliteEdgeStore.open({ file, connectorKey, deadLettersMax }, clock);
   const rows = (sql: string) => {
     using db = new DatabaseSync(file, { readOnly: true });
     return db.prepare(sql).all().map((row) => ({ ...row }));
   };
   return {
     file,
+    clock,
     open,
     rows,
     cursor: () => rows("SELECT val FROM ilagent WHERE key LIKE 'edge_cursor:%'")[0]?.val,
@@ -111,6 +114,23 @@ Deno.test("SqliteEdgeStore.moveCursor() writes a run of moves as few, the last o
   assert.ok(written < 10 * 8_192, `${written} bytes for 10,000 moves in one turn`);
 });
 
+Deno.test("SqliteEdgeStore.moveCursor() leaves a pause of 10 ms between two writes, cut short by cursorKept()", async () => {
+  using all = setting();
+  await using store = await all.open();
+  store.moveCursor("1");
+  await until(() => store.cursor === "1", "the first move is written at once");
+  for (const id of ["2", "3"]) {
+    store.moveCursor(id);
+    await all.clock.advance(4);
+  }
+  assert.equal(store.cursor, "1");
+  await all.clock.advance(2);
+  await until(() => store.cursor === "3", "the next ones together");
+  store.moveCursor("4");
+  await store.cursorKept();
+  assert.deepEqual([store.cursor, all.cursor()], ["4", "4"]);
+});
+
 Deno.test("SqliteEdgeStore.bury() writes dead letter, cursor and ledger together", async () => {
   using all = setting();
   await using store = await all.open();
@@ -189,6 +209,7 @@ Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths
   assert.equal(second.item.id, "1");
   await store.settleReturned(second, { kind: "dead", status: 404, reason: "gone", responseBody: null });
   assert.deepEqual(store.ledger, { accepted: 3, delivered: 1, purged: 0 });
+  assert.deepEqual(all.rows("SELECT accepted, delivered, purged FROM ledger"), [store.ledger]);
   assert.deepEqual(store.counts, { queued: 1, dead: 1 });
   assert.deepEqual(all.rows("SELECT id, status, reason, attempts FROM dead_letters"), [
     { id: "1", status: 404, reason: "gone", attempts: 1 },

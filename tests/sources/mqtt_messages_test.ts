@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type Mosquitto, startMosquitto } from "../../scripts/services/mosquitto.ts";
 import { HELD_MAX } from "../../src/sources/mqtt_inbox.ts";
-import { CONNECT, FakeMqttBroker, PUBACK } from "../support/fake_mqtt_broker.ts";
+import { CONNECT, FakeMqttBroker, PUBACK, PUBREC } from "../support/fake_mqtt_broker.ts";
 import { leftFor, openAgent, openMortalAgent, STOP_TIMEOUT_MS } from "../support/mqtt_agents.ts";
 import { MqttPeer } from "../support/mqtt_peer.ts";
 import { brokerTest } from "../support/services.ts";
@@ -186,13 +186,32 @@ Deno.test("MqttSource takes a repeated packet id with another payload for a new 
   await agent.ready();
   await broker.send(publishOf(5, 7, "x"));
   await agent.took(1);
-  await broker.send(publishOf(5, 7, "y", DUP));
-  await broker.send(publishOf(5, 7, "y", DUP));
+  await broker.send(publishOf(5, 7, "xy", QOS_1 | DUP));
+  await broker.send(publishOf(5, 7, "xy", QOS_1 | DUP));
   await agent.took(2);
   agent.receiver.release();
   await until(() => broker.of(PUBACK).length === 1, "the id is acknowledged");
-  assert.deepEqual(agent.receiver.texts, ["x", "y"]);
+  assert.deepEqual(agent.receiver.texts, ["x", "xy"]);
 });
+
+for (const [session, texts] of [["kept", ["x"]], ["forgotten", ["x", "x"]]] as const) {
+  Deno.test(`MqttSource receives a repeated message of QoS 2 ${texts.length} times where its session is ${session}`, async () => {
+    const connack = (isResumed: boolean) => [0x20, 3, isResumed ? 1 : 0, 0, 0];
+    await using broker = await FakeMqttBroker.start({
+      [CONNECT]: () => connack(session === "kept" && broker.connectionsMade > 1),
+    });
+    await using agent = openAgent({ url: broker.url, qos: 2 });
+    await agent.ready();
+    await broker.send(publishOf(5, 7, "x", QOS_2));
+    await until(() => broker.of(PUBREC).length === 1, "it is acknowledged");
+    broker.disconnectAll();
+    await agent.notReady();
+    await agent.ready();
+    await broker.send(publishOf(5, 7, "x", QOS_2 | DUP));
+    await until(() => broker.of(PUBREC).length === 2, "it is acknowledged again");
+    assert.deepEqual(agent.receiver.texts, texts);
+  });
+}
 
 Deno.test("MqttSource at MQTT 3.1.1 bounds what it takes by not reading, answers pings meanwhile, and acknowledges all", async () => {
   await using broker = await FakeMqttBroker.start({
@@ -209,11 +228,12 @@ Deno.test("MqttSource at MQTT 3.1.1 bounds what it takes by not reading, answers
   assert.equal(agent.receiver.taken.length, count);
 });
 
-const DUP = 0x08;
+/** Flags of a PUBLISH. */
+const DUP = 0x08, QOS_1 = 0x02, QOS_2 = 0x04;
 
-/** PUBLISH at QoS 1 to "alerts", of one character. */
-function publishOf(version: 4 | 5, id: number, text: string, flags = 0): number[] {
+/** PUBLISH to "alerts". */
+function publishOf(version: 4 | 5, id: number, text: string, flags = QOS_1): number[] {
   const rest = [...new TextEncoder().encode("alerts"), id >> 8, id & 0xff, ...(version === 5 ? [0] : [])];
   const bytes = [0, 6, ...rest, ...new TextEncoder().encode(text)];
-  return [0x32 | flags, bytes.length, ...bytes];
+  return [0x30 | flags, bytes.length, ...bytes];
 }

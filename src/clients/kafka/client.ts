@@ -20,9 +20,12 @@ export {
   AssignerProtocol,
   type Consumer,
   type EachBatchPayload,
+  type Message,
   type PartitionAssigner,
+  type PartitionerArgs,
   Partitioners,
   type Producer,
+  type RecordMetadata,
 } from "kafkajs";
 
 export interface KafkaClientDeps {
@@ -44,7 +47,7 @@ export type Offsets = ReadonlyMap<number, bigint>;
 const REQUEST_TIMEOUT_MS = 6_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 /** kafkajs gives up early: whoever uses it begins anew, says why, and does not hide an outage. */
-const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 };
+const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
 const RETRY_LOOKUP = { ...RETRY, retries: 2 };
 /** Of kafkajs, for each client. */
 const MESSAGES_MAX = 100;

@@ -50,7 +50,7 @@ const REBALANCE_TIMEOUT_MS = 10_000;
 const FETCH_WAIT_MS = 400;
 const FETCH_BYTES_MAX = 4 * 1024 * 1024;
 /** Of one partition, unless a single message is larger. */
-const FETCH_PARTITION_BYTES_MAX = 256 * 1024;
+const FETCH_PARTITION_BYTES_MAX = 32 * 1024;
 /** New partitions of a topic are seen this late. */
 const METADATA_AGE_MAX_MS = 30_000;
 /** Enough that no partition waits for another. */

@@ -264,7 +264,6 @@ export class Connection {
     const { topic, payload, qos, messageId = 0, dup } = packet;
     // From here on mqtt.js takes it for one that needs no acknowledgement.
     packet.qos = 0;
-    if (this.#isLeaving) return;
     // A copy: the original is a window on 64 KB of what was read, and would hold on to all of it.
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload);
     this.#intake.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);

@@ -19,7 +19,7 @@ export const mqttFlags = {
     help: "Port of the MQTT broker, where --mqtt_host names none",
     commands: DAEMON,
     parse: values.port,
-    defaultNote: "1883, with TLS 8883",
+    defaultNote: "1883, for mqtts:// 8883",
   }),
   mqtt_name: flag({
     group: "MQTT",

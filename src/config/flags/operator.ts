@@ -50,4 +50,11 @@ export const operatorFlags = {
     commands: ["audit", "permissions", "map", ...OPERATOR, "repair"],
     parse: values.switched,
   }),
+  systemd: flag({
+    group: "Output",
+    help: "Print a drop-in for the agent's systemd service",
+    commands: ["permissions"],
+    parse: values.switched,
+    onlyFlag: true,
+  }),
 } as const;

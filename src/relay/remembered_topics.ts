@@ -1,24 +1,11 @@
-/** What a broker's persistent session knows an agent by: kept in its file, so that two agents are never taken for one. */
+/** The subscriptions that a persistent session at the broker still holds, kept in the agent's file. */
 
 import type { KeptValues } from "../queue/kept_values.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
 import type { RememberedTopics } from "../sources/mqtt_subscriptions.ts";
 
-const ID = "agent_id";
 const TOPICS = "mqtt_topics";
-/** With the prefix within the 23 characters that every broker of MQTT 3.1.1 has to take. */
-const ID_CHARACTERS = 12;
-
-/** Made once for each file. */
-export function clientIdOf(values: KeptValues): string {
-  let id = values.get(ID);
-  if (id === null) {
-    id = crypto.randomUUID().replaceAll("-", "").slice(-ID_CHARACTERS);
-    values.set(ID, id);
-  }
-  return `ilagent-${id}`;
-}
 
 export function rememberedTopics(values: Pick<KeptValues, "get" | "set">, log: Log): RememberedTopics {
   return {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
-import { clientIdOf, rememberedTopics } from "../../src/relay/mqtt_identity.ts";
+import { rememberedTopics } from "../../src/relay/remembered_topics.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { memoryLog } from "../support/memory_log.ts";
 import { ROOMY } from "../support/queue_limits.ts";
@@ -9,19 +9,6 @@ import { TempFolder } from "../support/temp_folder.ts";
 function open(folder: TempFolder, name: string): SqliteQueue {
   return SqliteQueue.open(folder.file(name), ROOMY, new FakeClock());
 }
-
-Deno.test("clientIdOf() is made once for each file, and short enough for every broker", async () => {
-  using folder = new TempFolder();
-  const ids: string[] = [];
-  for (const name of ["a.db3", "a.db3", "b.db3"]) {
-    await using queue = open(folder, name);
-    ids.push(clientIdOf(queue.values), clientIdOf(queue.values));
-  }
-  const [first, again, restarted, , other] = ids;
-  assert.deepEqual([again, restarted], [first, first]);
-  assert.notEqual(other, first);
-  assert.match(first ?? "", /^ilagent-[0-9a-f]{12}$/);
-});
 
 Deno.test("rememberedTopics() gives back after a restart what was saved last", async () => {
   using folder = new TempFolder();
