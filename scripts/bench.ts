@@ -7,7 +7,10 @@
 import { BUILT } from "../tests/support/agent_process.ts";
 import { parseArguments, USAGE } from "./bench/arguments.ts";
 import { blocked } from "./bench/blocked.ts";
+import { consumersKafka } from "./bench/consumers_kafka.ts";
+import { consumersMqtt } from "./bench/consumers_mqtt.ts";
 import { drain } from "./bench/drain.ts";
+import { edge } from "./bench/edge.ts";
 import { type Figure, lineOf } from "./bench/figures.ts";
 import { idle } from "./bench/idle.ts";
 import { intake } from "./bench/intake.ts";
@@ -23,11 +26,12 @@ interface Bench {
   run: (stage: Stage) => Promise<void>;
   /** Which processes are busy at the same time. */
   sharing: string;
-  /** Only where it is named: it takes long. */
+  /** Only where it is named: it takes long, or is part of another. */
   onlyNamed?: true;
 }
 
 const ALL_THREE = "load generator, agent and emulated API";
+const CONSUMING = "broker, agent and emulated API; in the baseline broker, bare client and emulated API";
 const BENCHES: Readonly<Record<string, Bench>> = {
   intake: { run: intake, sharing: `${ALL_THREE}; in the baseline load generator and bare server` },
   latency: { run: latency, sharing: `${ALL_THREE}, mostly idle` },
@@ -37,6 +41,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   idle: { run: idle, sharing: "the one process that is measured" },
   jail: { run: jail, sharing: ALL_THREE },
   observability: { run: observability, sharing: ALL_THREE },
+  edge: { run: edge, sharing: "emulated ilert with its webhook, agent and, where there is one, broker" },
+  consumers: { run: consumers, sharing: CONSUMING },
+  consumers_mqtt: { run: consumersMqtt, sharing: CONSUMING, onlyNamed: true },
+  consumers_kafka: { run: consumersKafka, sharing: CONSUMING, onlyNamed: true },
   million: { run: million, sharing: "agent and emulated API", onlyNamed: true },
 };
 /** Of one bench at `--scale 1 --seconds 5`; larger values stretch it. */
@@ -101,6 +109,11 @@ async function main(args: string[]): Promise<number> {
   if (json) console.log(JSON.stringify({ ...machine, results: figures, notes, problems }));
   for (const problem of problems) console.error(`Could not run ${problem}`);
   return problems.length > 0 ? 1 : 0;
+}
+
+async function consumers(stage: Stage): Promise<void> {
+  await consumersMqtt(stage);
+  await consumersKafka(stage);
 }
 
 /** Its promise rejects at Ctrl-C, so that the stage of the moment is cleared as after any other failure. */

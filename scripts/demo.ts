@@ -1,15 +1,19 @@
 /**
  * `deno task demo`: the real agent between a sender and an emulated ilert. ilert stumbles, goes away and comes back,
  * and the agent is killed under load; at the end every event is looked for. ILAGENT_COMMAND names another agent
- * than the one of this source. Exit codes: 0 when nothing was lost or out of order, 1 when something was or the run
- * failed, 130 after Ctrl-C.
+ * than the one of this source. `deno task demo edge` shows the edge connector, between the same ilert and a webhook and
+ * a script. Exit codes: 0 when nothing was lost or out of order, 1 when something was or the run failed, 2 for a wrong
+ * argument, 130 after Ctrl-C.
  */
 
 import { IlertEmulator } from "../tests/support/ilert_emulator.ts";
 import { sleep } from "../tests/support/waiting_room.ts";
 import { AgentRuns } from "./demo/agent_runs.ts";
+import { demoEdge } from "./demo/edge.ts";
+import { EdgeAgents } from "./demo/edge_agents.ts";
 import { measure, printTable } from "./demo/result.ts";
 import { idOf, numberOf, Sender, SOURCES } from "./demo/sender.ts";
+import { type Say, storyteller } from "./demo/telling.ts";
 import { connectDirectly, fetchDependencies } from "./from_source.ts";
 
 /** The alerts begin evenly over this time. */
@@ -23,22 +27,44 @@ const LOG_LINES_SHOWN = 20;
 
 class Interrupted extends Error {}
 
-if (import.meta.main) Deno.exit(await main());
+/** Who plays, and what: what was wrong in the end is the answer. */
+interface Play {
+  agents: { readonly lines: string[]; kill(): Promise<void> };
+  perform: (say: Say, signal: AbortSignal) => Promise<string[]>;
+}
 
-async function main(): Promise<number> {
+const PLAYS: Readonly<Record<string, (folder: string) => Play>> = {
+  relay(folder) {
+    const agents = new AgentRuns(folder);
+    return { agents, perform: (say, signal) => demo(agents, say, signal) };
+  },
+  edge(folder) {
+    const agents = new EdgeAgents(folder);
+    return { agents, perform: (say, signal) => demoEdge(agents, say, signal) };
+  },
+};
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+async function main([name = "relay", ...rest]: string[]): Promise<number> {
+  const play = Object.hasOwn(PLAYS, name) && rest.length === 0 ? PLAYS[name] : undefined;
+  if (play === undefined) {
+    console.error(`There is no such demo; deno task demo [${Object.keys(PLAYS).join("|")}]`);
+    return 2;
+  }
   const stop = new AbortController();
   for (const name of Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(name, () => stop.abort(new Interrupted()));
   }
   const folder = await Deno.makeTempDir({ prefix: "ilagent-demo-" });
-  const agents = new AgentRuns(folder);
+  const { agents, perform } = play(folder);
   let problems: string[];
   try {
     await fetchDependencies(stop.signal);
     connectDirectly();
     const overdue = new Error(`the demo is not over after ${RUN_MS_MAX / 1000} s`);
     setTimeout(() => stop.abort(overdue), RUN_MS_MAX);
-    problems = await Promise.race([demo(agents, stop.signal), aborted(stop.signal)]);
+    problems = await Promise.race([perform(storyteller(), stop.signal), aborted(stop.signal)]);
   } catch (error) {
     problems = [error instanceof Error ? error.message : String(error)];
   }
@@ -59,10 +85,7 @@ async function main(): Promise<number> {
 }
 
 /** The acts, in order. Answers with what was wrong in the end. */
-async function demo(agents: AgentRuns, signal: AbortSignal): Promise<string[]> {
-  const startedAt = performance.now();
-  const say = (text: string) =>
-    console.log(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s  ${text}`);
+async function demo(agents: AgentRuns, say: Say, signal: AbortSignal): Promise<string[]> {
   const pause = async (ms: number) => {
     await sleep(ms, [signal]);
     signal.throwIfAborted();

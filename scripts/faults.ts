@@ -8,8 +8,10 @@ import { resolve } from "node:path";
 import type { AgentCommand } from "../tests/support/agent_process.ts";
 import { tryApi } from "./faults/api.ts";
 import { tryClock } from "./faults/clock.ts";
+import { tryConsumers } from "./faults/consumers.ts";
 import { tryDescriptors } from "./faults/descriptors.ts";
 import { tryDisk } from "./faults/disk.ts";
+import { tryEdge } from "./faults/edge.ts";
 import { Findings, lineOf } from "./faults/findings.ts";
 import { tryFuzz } from "./faults/fuzz.ts";
 import { tryKill } from "./faults/kill.ts";
@@ -23,6 +25,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   clock: tryClock,
   descriptors: tryDescriptors,
   fuzz: tryFuzz,
+  edge: tryEdge,
+  consumers: tryConsumers,
 };
 const USAGE = `deno task faults [${Object.keys(SCENARIOS).join("|")} …] ` +
   `[--cycles N] [--seed S] [--json] [--agent "CMD"]`;

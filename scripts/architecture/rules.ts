@@ -230,15 +230,24 @@ export const ARROWS: readonly Arrow[] = [
 
 /**
  * Third-party package → its importers. Only one kind of file each is part of the program, so that each package can be
- * replaced there; tests meet the brokers through a client of their own.
+ * replaced there; tests meet the brokers through a client of their own, and benches through the bare packages.
  */
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["src/runtime/log.ts"],
   "fast-check": ["tests/"],
-  "kafkajs": ["src/clients/kafka/client.ts", "tests/support/kafka_peer.ts"],
-  "mqtt": ["src/clients/mqtt/connection.ts", "tests/support/mqtt_peer.ts"],
+  "kafkajs": [
+    "src/clients/kafka/client.ts",
+    "tests/support/kafka_peer.ts",
+    "scripts/bench/bare_kafka.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
+  "mqtt": [
+    "src/clients/mqtt/connection.ts",
+    "tests/support/mqtt_peer.ts",
+    "scripts/bench/bare_mqtt.ts",
+    "scripts/bench/edge_bare.ts",
+  ],
   "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
-  "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
 };
 
@@ -250,6 +259,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:path": ["src/config/", "src/commands/"],
   "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
+  "node:timers": ["src/runtime/"],
   "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
   "node:zlib": ["src/clients/kafka/decompression.ts"],

@@ -9,10 +9,10 @@ export class Conversation<Question, Answer> implements AsyncDisposable {
   #received = "";
 
   /** `program` is a module of this project that calls `answerQuestions()`. */
-  constructor(program: string) {
+  constructor(program: string, rights: readonly string[] = ["--allow-net"]) {
     this.#name = program.split("/").at(-1) ?? program;
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--no-prompt", "--allow-net", program],
+      args: ["run", "--quiet", "--no-prompt", ...rights, program],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",

@@ -13,10 +13,12 @@ export function hasProcessFigures(): boolean {
 
 /** Resident memory (VmRSS) in MB, of the process and its descendants. */
 export function residentMegabytes(pid: number): number {
-  const kilobytes = tree(pid).map((each) =>
-    Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${each}/status`))?.[1] ?? 0)
-  );
-  return kilobytes.reduce((sum, value) => sum + value, 0) * 1_024 / 1e6;
+  return megabytes(pid, /^VmRSS:\s+(\d+)/m);
+}
+
+/** The most that it ever was (VmHWM), as the sum of what each process had at its own worst moment. */
+export function peakMegabytes(pid: number): number {
+  return megabytes(pid, /^VmHWM:\s+(\d+)/m);
 }
 
 /** Processor time used so far, in seconds of one core, of the process and its descendants. */
@@ -53,6 +55,11 @@ export class ProcessorShares {
       ", ",
     );
   }
+}
+
+function megabytes(pid: number, line: RegExp): number {
+  const kilobytes = tree(pid).map((each) => Number(line.exec(read(`/proc/${each}/status`))?.[1] ?? 0));
+  return kilobytes.reduce((sum, value) => sum + value, 0) * 1_024 / 1e6;
 }
 
 function tree(pid: number): number[] {

@@ -28,6 +28,8 @@ export interface AgentOptions {
   port?: number;
   /** Default: the agent that is measured. */
   command?: readonly string[];
+  /** Beside the hosts of the emulated API. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** A few alert sources, as most installations have. */
@@ -79,18 +81,18 @@ export class Stage implements AsyncDisposable {
   }
 
   /** A process that may not be ready yet. */
-  async startAgent({ apiUrl, args = [], file, port, command }: AgentOptions): Promise<AgentProcess> {
+  async startAgent({ apiUrl, args = [], file, port, command, env }: AgentOptions): Promise<AgentProcess> {
     const listening = port ?? await freePort();
-    return this.#own(AgentProcess.start({
+    return this.own(AgentProcess.start({
       command: command ?? this.agentCommand,
       args: ["daemon", "-p", `${listening}`, "-f", file ?? this.newFile(), ...args],
-      env: { ILERT_API_HOST: apiUrl, ILERT_HEARTBEAT_HOST: apiUrl },
+      env: { ILERT_API_HOST: apiUrl, ILERT_HEARTBEAT_HOST: apiUrl, ...env },
       cwd: this.folder,
     }));
   }
 
   async startBareServer(port?: number): Promise<AgentProcess> {
-    return this.#own(AgentProcess.start({
+    return this.own(AgentProcess.start({
       command: [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-net", BARE_SERVER],
       args: ["-p", `${port ?? await freePort()}`],
       cwd: this.folder,
@@ -108,18 +110,18 @@ export class Stage implements AsyncDisposable {
   }
 
   async api(): Promise<ApiClient> {
-    return await ApiClient.over(this.#own(new Conversation<ApiQuestion, ApiState>(EMULATED_API)));
+    return await ApiClient.over(this.own(new Conversation<ApiQuestion, ApiState>(EMULATED_API)));
   }
 
   generator(): LoadClient {
     return new LoadClient(
-      this.#own(new Conversation<LoadOrder, LoadReport>(LOAD_GENERATOR)),
+      this.own(new Conversation<LoadOrder, LoadReport>(LOAD_GENERATOR)),
       () => this.takeNumbers(),
     );
   }
 
   fetchLoop(): Conversation<FetchOrder, null> {
-    return this.#own(new Conversation<FetchOrder, null>(FETCH_LOOP));
+    return this.own(new Conversation<FetchOrder, null>(FETCH_LOOP));
   }
 
   /** The first of numbers that no other order of this bench has. */
@@ -127,6 +129,16 @@ export class Stage implements AsyncDisposable {
     const first = this.#nextNumber;
     this.#nextNumber += NUMBERS_PER_ORDER;
     return first;
+  }
+
+  /** Ends with the stage. */
+  own<T extends AsyncDisposable>(process: T): T {
+    this.#processes.push(process);
+    if (this.#isOver) {
+      void process[Symbol.asyncDispose]();
+      throw new Error("The bench is over");
+    }
+    return process;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,15 +154,6 @@ export class Stage implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, REMOVE_PAUSE_MS));
       }
     }
-  }
-
-  #own<T extends AsyncDisposable>(process: T): T {
-    this.#processes.push(process);
-    if (this.#isOver) {
-      void process[Symbol.asyncDispose]();
-      throw new Error("The bench is over");
-    }
-    return process;
   }
 }
 

@@ -72,7 +72,11 @@ export class Arrivals {
     await this.#waiting.until(isMet, { timeoutMs, describe: () => `${this.size} events arrived` });
   }
 
-  repeats(): Repeats {
+  /**
+   * `storedFrom`, for what may be stored twice before it is delivered at all: since when an event may have been on its
+   * way, by its id. A kill between that and its first arrival excuses a repeat too.
+   */
+  repeats(storedFrom?: (id: string) => number): Repeats {
     let agentRepeats = 0, senderRepeats = 0;
     const unexplained: string[] = [];
     const perKill = new Map<number, number>();
@@ -86,7 +90,7 @@ export class Arrivals {
           continue;
         }
         agentRepeats++;
-        const kill = this.#killThatCutOff(before.at);
+        const kill = this.#killThatCutOff(before.at, storedFrom?.(id));
         if (kill === null) {
           unexplained.push(`${id} after ${Math.round((inOrder[index]?.at ?? 0) - before.at)} ms`);
         } else perKill.set(kill, (perKill.get(kill) ?? 0) + 1);
@@ -96,10 +100,10 @@ export class Arrivals {
   }
 
   /** The kill nearest to an arrival, where it may have been in flight then. */
-  #killThatCutOff(arrivedAt: number): number | null {
+  #killThatCutOff(arrivedAt: number, from = arrivedAt - LOOKED_AT_LATE_MS_MAX): number | null {
     let nearest: number | null = null;
     for (const kill of this.#kills) {
-      if (kill < arrivedAt - LOOKED_AT_LATE_MS_MAX || kill > arrivedAt + IN_FLIGHT_MS_MAX) continue;
+      if (kill < from || kill > arrivedAt + IN_FLIGHT_MS_MAX) continue;
       if (nearest === null || Math.abs(kill - arrivedAt) < Math.abs(nearest - arrivedAt)) nearest = kill;
     }
     return nearest;

@@ -16,7 +16,7 @@ export interface BrokerCommand {
   ready: RegExp;
 }
 
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 60_000, SIGNAL_AGAIN_MS = 500;
 
 /** Its own folder goes with it, when it is disposed. */
 export class Broker implements AsyncDisposable {
@@ -43,9 +43,14 @@ export class Broker implements AsyncDisposable {
     await this.#current.kill();
   }
 
-  /** SIGTERM, as an administrator would do it. */
+  /** SIGTERM, as an administrator would do it; again while it goes on: Mosquitto forgets one that comes too early. */
   async stop(): Promise<void> {
-    await this.#current.stop();
+    const again = setInterval(() => this.signal("SIGTERM"), SIGNAL_AGAIN_MS);
+    try {
+      await this.#current.stop();
+    } finally {
+      clearInterval(again);
+    }
   }
 
   /** Stops it first where it still runs. Resolves once it accepts connections again. */

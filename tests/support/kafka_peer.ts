@@ -76,6 +76,14 @@ export class KafkaPeer implements AsyncDisposable {
     }
   }
 
+  /** For one send after the other, over one connection that ends with the peer. */
+  async sender(topic: string): Promise<(messages: Message[]) => Promise<void>> {
+    const producer = this.#kafka.producer();
+    this.#connected.defer(() => producer.disconnect());
+    await producer.connect();
+    return async (messages) => void await producer.send({ topic, messages, acks: -1 });
+  }
+
   /** All that is in the topic and all that will come, in a list that grows. */
   async read(topic: string): Promise<KafkaMessage[]> {
     const messages: KafkaMessage[] = [];

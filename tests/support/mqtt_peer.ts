@@ -1,5 +1,6 @@
 /** Somebody else at the broker: what a test publishes with, and what receives what the agent has published. */
 
+import { Buffer } from "node:buffer";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { readFileSync } from "node:fs";
 import type { KeyPair } from "../../scripts/services/certificates.ts";
@@ -65,8 +66,9 @@ export class MqttPeer implements AsyncDisposable {
   }
 
   /** Resolves once the broker has acknowledged it, as far as the quality of service says that it does. */
-  async publish(topic: string, payload: string, qos: 0 | 1 | 2 = 1): Promise<void> {
-    await this.#client.publishAsync(topic, payload, { qos });
+  async publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2 = 1): Promise<void> {
+    const body = typeof payload === "string" ? payload : Buffer.from(payload);
+    await this.#client.publishAsync(topic, body, { qos });
   }
 
   /** Bodies `0`, `1` and so on, many of them under way at a time. */
