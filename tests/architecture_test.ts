@@ -161,6 +161,16 @@ const BREACHES: {
     says: /"prom-client".*main\.ts → src\/commands\/run\.ts → src\/clients\/prometheus\.ts/,
   },
   {
+    what: "a worker's role that another file than the entry evaluates",
+    changes: {
+      "main.ts": `${SOUND["main.ts"]}await import("./src/jail/broker_worker.ts");\n`,
+      "src/commands/run.ts": 'import "../config/file.ts";\nimport "../jail/broker_worker.ts";\n',
+      "src/jail/broker_worker.ts": 'import "../queue/sqlite_queue.ts";\n',
+    },
+    at: "src/queue/sqlite_queue.ts:2: main thread:",
+    says: /"uuid".*run\.ts → src\/jail\/broker_worker\.ts/,
+  },
+  {
     what: "more code where programs may be run than was read for it",
     changes: {
       "main.ts": `${SOUND["main.ts"]}await import("./src/jail/script_worker.ts");\n`,
