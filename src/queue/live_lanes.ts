@@ -3,7 +3,8 @@
  *
  * An index in the file would be written for each event and be looked up for each; here a lane is a fingerprint of 48
  * bits, about 8 bytes of memory. Two lanes with one fingerprint would let the event of one wait until the next start:
- * with a million lanes that happens once in 10¹¹ events. The fingerprints are seeded, so that nobody can aim at it.
+ * with a thousand live lanes that happens once in 10¹¹ events, with a million once in 10⁸. The fingerprints are seeded,
+ * so that nobody can aim at it.
  */
 
 const CAPACITY_MIN = 1_024;
