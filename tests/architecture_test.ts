@@ -164,11 +164,13 @@ const BREACHES: {
     what: "a worker's role that another file than the entry evaluates",
     changes: {
       "main.ts": `${SOUND["main.ts"]}await import("./src/jail/broker_worker.ts");\n`,
-      "src/commands/run.ts": 'import "../config/file.ts";\nimport "../jail/broker_worker.ts";\n',
-      "src/jail/broker_worker.ts": 'import "../queue/sqlite_queue.ts";\n',
+      "src/commands/run.ts": `${SOUND["src/commands/run.ts"]}import "../jail/supervisor.ts";\n`,
+      "src/jail/supervisor.ts": 'import "./broker_worker.ts";\n',
+      "src/jail/broker_worker.ts": 'import "../clients/kafka/sockets.ts";\n',
+      "src/clients/kafka/sockets.ts": 'import "node:net";\n',
     },
-    at: "src/queue/sqlite_queue.ts:2: main thread:",
-    says: /"uuid".*run\.ts → src\/jail\/broker_worker\.ts/,
+    at: "src/clients/kafka/sockets.ts:1: main thread:",
+    says: /"node:net".*supervisor\.ts → src\/jail\/broker_worker\.ts/,
   },
   {
     what: "more code where programs may be run than was read for it",
