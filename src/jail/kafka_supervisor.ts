@@ -32,7 +32,7 @@ export interface KafkaJob {
 export async function runJailedWithKafka({ job, connection, permissionsWith }: KafkaJob): Promise<JobEnd> {
   const stop = new AbortController();
   let run: AgentRun | null = null;
-  const stopListening = onStopSignals(() => {
+  onStopSignals(() => {
     stop.abort();
     run?.stop();
   }, (message) => run?.end({ exitCode: 1, message }));
@@ -50,7 +50,6 @@ export async function runJailedWithKafka({ job, connection, permissionsWith }: K
     brokers = search.found;
     mayRestartAt = performance.now() + RESTART_INTERVAL_MS;
   }
-  stopListening();
   return end;
 }
 

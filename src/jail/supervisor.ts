@@ -63,11 +63,8 @@ export async function runJailed(
   silence: SilenceLimits = SILENCE_LIMITS,
 ): Promise<JobEnd> {
   const run = startAgent(job, permissions, { script, silence });
-  const stopListening = onStopSignals(() => run.stop(), (message) => run.end({ exitCode: 1, message }));
-  const end = await run.ended;
-  // Not before: a signal that nobody listens to would end this process, and leave the script behind.
-  stopListening();
-  return end;
+  onStopSignals(() => run.stop(), (message) => run.end({ exitCode: 1, message }));
+  return await run.ended;
 }
 
 export function startAgent(job: Job, permissions: Permissions, options: AgentOptions): AgentRun {
@@ -133,21 +130,21 @@ function revokeAllBut(kept: readonly PermissionName[]): void {
   }
 }
 
-/** `second` gets one line for the operator. */
-export function onStopSignals(first: () => void, second: (message: string) => void): () => void {
+/**
+ * `second` gets one line for the operator. Listens to the end of the process: a signal that nobody listens to would end it in
+ * the middle of the ending, with another exit code and a script left behind.
+ */
+export function onStopSignals(first: () => void, second: (message: string) => void): void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
   let stoppingSince: number | null = null;
-  const listeners = signals.map((signal) => {
-    const listener = () => {
+  for (const signal of signals) {
+    Deno.addSignalListener(signal, () => {
       if (stoppingSince === null) {
         stoppingSince = performance.now();
         first();
       } else if (performance.now() - stoppingSince > ONE_SIGNAL_MS) {
         second(`ended at once by a second ${signal}; queued events are kept`);
       }
-    };
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
-  });
-  return () => listeners.forEach((remove) => remove());
+    });
+  }
 }
