@@ -248,7 +248,6 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "scripts/bench/edge_bare.ts",
   ],
   "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
-  "uuid": ["src/queue/sqlite_queue.ts"],
   "yaml": ["src/config/file.ts"],
 };
 
@@ -260,6 +259,7 @@ export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:path": ["src/config/", "src/commands/"],
   "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],
+  "node:timers": ["src/runtime/"],
   "node:tls": ["src/clients/kafka/"],
   "node:util": ["src/config/"],
   "node:zlib": ["src/clients/kafka/decompression.ts"],

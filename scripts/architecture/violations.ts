@@ -132,8 +132,10 @@ function nodeModules({ edges }: Project): Breach[] {
 
 /** Code of others belongs into the jail: here it would run with all rights. */
 function mainThread({ edges }: Project): Breach[] {
-  const evaluated = edges.filter(({ isTypeOnly, target }) => {
-    const isJailed = target.kind === "file" && fitsAny(target.path, MAIN_THREAD.without);
+  const evaluated = edges.filter(({ from, isTypeOnly, target }) => {
+    // By its role's name only the entry starts them elsewhere: whoever else imports them evaluates them here.
+    const isJailed = from === MAIN_THREAD.entry && target.kind === "file" &&
+      fitsAny(target.path, MAIN_THREAD.without);
     return !isTypeOnly && !isJailed;
   });
   const chains = reachedFrom([MAIN_THREAD.entry], evaluated);

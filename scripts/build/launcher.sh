@@ -10,6 +10,7 @@ main() {
   usable || extract
 
   export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1
+  deny_response_cache
   unset NODE_OPTIONS # its --require would run other code with the rights of this program
   [ -t 2 ] || export NO_COLOR=1
   exec "$runtime" run @RUN_FLAGS@ "$bundle" "$@"
@@ -41,6 +42,13 @@ open_cache() {
 # here. On Linux -x is also false where the file system has become noexec: then extract() runs again and says so.
 usable() {
   own "$runtime" && [ -x "$runtime" ] && own "$bundle" && [ -r "$bundle" ]
+}
+
+# Into this folder Deno's `caches` writes for whoever asks, without a permission: a file in its place denies that.
+# Where none can be made, `caches` cannot write either.
+deny_response_cache() {
+  responses=$DENO_DIR/location_data
+  [ -f "$responses" ] || { rm -rf "$responses" && mkdir -p "$DENO_DIR" && printf '' >"$responses"; } 2>/dev/null || :
 }
 
 own() {

@@ -9,6 +9,7 @@ import type { Circumstances } from "./scenario.ts";
 const BATCH = 600;
 /** Kafka's is 6 s; what MQTT's keep-alive allows is 7.5 s. */
 const OUTAGE_MS = 9_000, OUTAGE_LONG_MS = 40_000;
+const LONG_BACK_MS_MAX = 35_000;
 /** A group forms anew, a broker comes back after a kill. */
 const START_MS_MAX = 30_000;
 
@@ -52,7 +53,21 @@ export async function breakTheWay(
       },
     );
   }
+  if (circumstances.isLong) await awayForLong(run, `${name}.away_for_long`, findings);
   await run.settle(findings, name);
+}
+
+/** By then the agent looks only as often as the contract says: MQTT every 30 s, Kafka every 5 s. */
+async function awayForLong(run: ConsumerRun, name: string, findings: Findings): Promise<void> {
+  await findings.attempt(name, "the way back is found within 35 s after an outage of 40 s", async () => {
+    run.broken();
+    run.feed.proxy.cut();
+    await run.send(BATCH);
+    await sleep(OUTAGE_LONG_MS, []);
+    run.feed.proxy.heal();
+    findings.value(`${name}.back`, await run.readyIs(204, LONG_BACK_MS_MAX), "ms");
+    await run.allArrived();
+  });
 }
 
 /** Nothing breaks but ilert: the agent stays a member, holds what it has, and repeats nothing. */

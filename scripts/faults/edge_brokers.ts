@@ -102,6 +102,9 @@ async function outages(name: string, victim: Victim, circumstances: Circumstance
   const polls = new Polls();
   await using site = await EdgeSite.start(command, { onAnswered: ({ path }) => polls.add(path) });
   site.agent(name, victim.flags);
+  // A broker that was never there would be no outage.
+  site.add(1);
+  await until(() => polls.settled === 1, "a first item is settled", SETTLED_MS_MAX);
   let hits = 0;
   await findings.attempt(
     `${name}.outages`,

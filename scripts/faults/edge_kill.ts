@@ -37,8 +37,8 @@ export async function tryEdgeKill(circumstances: Circumstances, findings: Findin
   for (let cycle = 1; cycle <= cycles; cycle++) {
     site.add(run.latest + ITEMS_AHEAD - site.items);
     run.begin();
-    await killOnce(start(), target, run, random);
-    const wrong = run.wrongIn(await site.cursor(NAME));
+    const answered = await killOnce(start(), target, run, random);
+    const wrong = run.wrongIn(await site.cursor(NAME), answered);
     if (wrong !== null) problems.push(`${cycle}: ${wrong}`);
   }
   const more = problems.length > FAILURES_SHOWN_MAX
@@ -46,7 +46,7 @@ export async function tryEdgeKill(circumstances: Circumstances, findings: Findin
     : "";
   findings.check(
     "edge.kill.cursor",
-    `after each of ${cycles} kills it is not ahead of what the target received, and at most one batch behind`,
+    `after each of ${cycles} kills it is not ahead of what the target acknowledged, and at most one batch behind`,
     problems.length === 0
       ? null
       : `cycle ${problems.slice(0, FAILURES_SHOWN_MAX).join("; ")}${more} (seed ${seed})`,
@@ -71,14 +71,23 @@ export async function tryEdgeKill(circumstances: Circumstances, findings: Findin
   });
 }
 
-async function killOnce(agent: AgentProcess, target: EdgeTarget, run: Runs, random: () => number) {
+/** The last item that was answered before the kill: of a later one the agent could not know. */
+async function killOnce(
+  agent: AgentProcess,
+  target: EdgeTarget,
+  run: Runs,
+  random: () => number,
+): Promise<number> {
   const isEarly = random() < 1 / STARTS_PER_EARLY_KILL;
   const afterMs = random() * (isEarly ? EARLY_KILL_MS_MAX : random() < 0.5 ? SOON_MS_MAX : LATE_MS_MAX);
   if (!isEarly) await target.until(() => run.numbers.length > 0, "a first delivery", START_MS_MAX);
   await sleep(afterMs, []);
-  await agent.kill();
+  agent.signal("SIGKILL");
+  const { answered } = run;
+  await agent.exit;
   // What left before the kill may still be on its way.
   await sleep(SLOW_MS, []);
+  return answered;
 }
 
 /** What the target received, run by run. */
@@ -89,6 +98,7 @@ class Runs {
   #start = 0;
   #cursor = 0;
   #latestBefore = 0;
+  #answeredBefore = 0;
 
   constructor(target: EdgeTarget) {
     this.#target = target;
@@ -104,23 +114,30 @@ class Runs {
     return Math.max(this.#latestBefore, this.numbers.at(-1) ?? 0);
   }
 
+  /** The last item that it has acknowledged. */
+  get answered(): number {
+    const last = this.#target.arrivals.slice(this.#start).findLast(({ isTaken }) => isTaken);
+    return Math.max(this.#answeredBefore, last?.number ?? 0);
+  }
+
   begin(): void {
     this.#latestBefore = this.latest;
     this.#start = this.#target.arrivals.length;
   }
 
-  /** `cursor` is where this run has left it. */
-  wrongIn(cursor: number): string | null {
+  /** `cursor` is where this run has left it, `answered` the last item that the target acknowledged to it. */
+  wrongIn(cursor: number, answered: number): string | null {
     const { numbers, latest } = this;
     const before = this.#cursor;
     this.#cursor = cursor;
+    this.#answeredBefore = answered;
     const first = numbers[0];
     if (first !== undefined) {
       const repeated = this.#latestBefore - before;
       this.repeats += repeated;
       this.repeatsMax = Math.max(this.repeatsMax, repeated);
     }
-    if (cursor > latest) return `the cursor is at ${cursor}, the target received up to ${latest}`;
+    if (cursor > answered) return `the cursor is at ${cursor}, the target acknowledged up to ${answered}`;
     if (latest - cursor > BATCH_ITEMS) return `the cursor is at ${cursor} and ${latest} was received`;
     if (cursor < before) return `the cursor went back from ${before} to ${cursor}`;
     if (first !== undefined && first !== before + 1) return `it began with ${first} at the cursor ${before}`;

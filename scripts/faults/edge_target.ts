@@ -16,7 +16,7 @@ export interface Arrival {
   readonly number: number;
   /** performance.now() */
   readonly at: number;
-  /** Whether it was answered 2xx. */
+  /** Whether it was answered 2xx; false before the answer. */
   isTaken: boolean;
 }
 
@@ -97,8 +97,8 @@ function answer(response: ServerResponse, reply: Reply, onTaken: () => void): vo
   switch (reply.kind) {
     case "status": {
       const { status, afterMs = 0 } = reply;
-      if (status >= 200 && status < 300) onTaken();
       const end = () => {
+        if (status >= 200 && status < 300) onTaken();
         // What is below 200 announces an answer; this one never comes.
         if (status < 200) socket?.end(`HTTP/1.1 ${status} Wait\r\n\r\n`);
         else response.writeHead(status).end();

@@ -2,7 +2,7 @@
 
 import { unaccounted } from "../domain/ledger.ts";
 import { openForCommand } from "../queue/database.ts";
-import { countRows, readLedger } from "../queue/event_rows.ts";
+import { countRows, readLedger } from "../queue/file_figures.ts";
 import { printLine } from "../runtime/print.ts";
 
 export interface AuditJob {

@@ -14,9 +14,20 @@ export type OutageCause = "unreachable" | "server_error";
 const FAILURES_TO_OPEN: Record<OutageCause, number> = { unreachable: 3, server_error: 5 };
 const PROBE_INTERVAL_MS: Record<OutageCause, number> = { unreachable: 1_000, server_error: 2_000 };
 
+export type BreakerChange = { kind: "opened"; reason: string } | { kind: "closed" };
+
+interface Open {
+  since: number;
+  nextProbeAt: number;
+  probing: boolean;
+  failedKeys: Set<string>;
+}
+
+const NO_KEYS: ReadonlySet<string> = new Set();
+
 export class Breaker {
   #inARow: Record<OutageCause, number> = { unreachable: 0, server_error: 0 };
-  #open: { since: number; nextProbeAt: number; probing: boolean; failedKeys: Set<string> } | null = null;
+  #open: Open | null = null;
 
   get isOpen(): boolean {
     return this.#open !== null;
@@ -29,7 +40,7 @@ export class Breaker {
 
   /** Integration keys that failed since it opened: a probe with another key says more. */
   get failedKeys(): ReadonlySet<string> {
-    return this.#open?.failedKeys ?? new Set();
+    return this.#open?.failedKeys ?? NO_KEYS;
   }
 
   /** When the next probe may leave; null while closed or while one is in flight. */
@@ -42,42 +53,39 @@ export class Breaker {
     if (this.#open !== null) this.#open.probing = true;
   }
 
-  /** Takes note of any outcome; `opened` and `closed` tell what it changed. */
-  record(
-    outcome: Outcome,
-    integrationKey: string,
-    isProbe: boolean,
-    now: number,
-  ): "opened" | "closed" | null {
+  /** Takes note of any outcome, and tells what it changed. */
+  record(outcome: Outcome, integrationKey: string, isProbe: boolean, now: number): BreakerChange | null {
     // An answer about the event itself is the API at work; a 429 or 408 says too little either way.
     if (outcome.kind !== "retry") return this.#succeed();
-    const { cause } = outcome;
+    const { cause, reason } = outcome;
     if (cause === "unreachable" || cause === "server_error") {
-      return this.#fail(cause, integrationKey, isProbe, now);
+      return this.#fail(cause, integrationKey, isProbe, now) ? { kind: "opened", reason } : null;
     }
-    if (isProbe && this.#open !== null) this.#reschedule(PROBE_INTERVAL_MS.unreachable, now);
+    if (isProbe) this.#reschedule(PROBE_INTERVAL_MS.unreachable, now);
     return null;
   }
 
-  #succeed(): "closed" | null {
+  #succeed(): BreakerChange | null {
     this.#inARow = { unreachable: 0, server_error: 0 };
     if (this.#open === null) return null;
     this.#open = null;
-    return "closed";
+    return { kind: "closed" };
   }
 
-  #fail(cause: OutageCause, integrationKey: string, isProbe: boolean, now: number): "opened" | null {
+  /** Whether it opens with this. */
+  #fail(cause: OutageCause, integrationKey: string, isProbe: boolean, now: number): boolean {
     this.#inARow[cause]++;
     if (this.#open !== null) {
       this.#open.failedKeys.add(integrationKey);
       if (isProbe) this.#reschedule(PROBE_INTERVAL_MS[cause], now);
-      return null;
+      return false;
     }
-    if (this.#inARow[cause] < FAILURES_TO_OPEN[cause]) return null;
+    if (this.#inARow[cause] < FAILURES_TO_OPEN[cause]) return false;
     this.#open = { since: now, nextProbeAt: now, probing: false, failedKeys: new Set([integrationKey]) };
-    return "opened";
+    return true;
   }
 
+  /** After a probe. What was sent before may have closed it meanwhile. */
   #reschedule(delayMs: number, now: number): void {
     if (this.#open === null) return;
     this.#open.probing = false;

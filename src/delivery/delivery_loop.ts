@@ -15,7 +15,7 @@ import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
 import { NextTurn } from "../runtime/next_turn.ts";
 import { redactKey } from "../runtime/redact.ts";
-import { Breaker } from "./breaker.ts";
+import { Breaker, type BreakerChange } from "./breaker.ts";
 import { IntakePriority } from "./intake_priority.ts";
 import { KeyPauses } from "./key_pauses.ts";
 
@@ -88,7 +88,6 @@ export class DeliveryLoop {
   readonly #abort = new AbortController();
   readonly #nextTurn = new NextTurn(() => this.#pump());
   #inFlight = 0;
-  #stopping = false;
   #cancelTimer: () => void = () => {};
   #timerAt: number | null = null;
   #outageSince = 0;
@@ -126,7 +125,6 @@ export class DeliveryLoop {
 
   /** Claims nothing more and waits for what is in flight; what is not answered after `timeoutMs` stays queued. */
   async stop(timeoutMs: number): Promise<void> {
-    this.#stopping = true;
     this.#cancelTimer();
     this.#nextTurn[Symbol.dispose]();
     if (this.#inFlight === 0) return;
@@ -147,7 +145,7 @@ export class DeliveryLoop {
     this.#followClock();
     if (this.#pauses.ended(now)) this.#queue.rescan();
     const isPaused = (key: string) => this.#pauses.isPaused(key, now);
-    for (let started = 0; !this.#stopping && this.#inFlight < this.#concurrency; started++) {
+    for (let started = 0; this.#inFlight < this.#concurrency; started++) {
       if (started === STARTS_PER_TURN) return this.#nextTurn.request();
       const isProbe = this.#breaker.isOpen;
       // A probe is never held back: it is one event, and no timer would bring it back.
@@ -227,7 +225,7 @@ export class DeliveryLoop {
     const isThrottled = outcome.kind === "retry" && outcome.cause === "throttled";
     if (!isThrottled && this.#pauses.answered(key, queued.id, outcome.kind !== "retry")) this.#queue.rescan();
     const change = this.#breaker.record(outcome, key, isProbe, clock.monotonic());
-    if (change !== null) this.#tellChange(change, outcome);
+    if (change !== null) this.#tellChange(change);
     switch (outcome.kind) {
       case "delivered":
         return this.#delivered(queued, outcome.correlationId);
@@ -301,10 +299,10 @@ export class DeliveryLoop {
     return { kind: "dead", attempts, status, reason, responseBody };
   }
 
-  #tellChange(change: "opened" | "closed", outcome: Outcome): void {
+  #tellChange(change: BreakerChange): void {
     const { log } = this.#deps;
-    if (change === "opened") {
-      const reason = outcome.kind === "retry" ? outcome.reason : "";
+    if (change.kind === "opened") {
+      const { reason } = change;
       this.#outageSince = this.#deps.clock.monotonic();
       log.error("ilert does not take events ({reason}); they stay queued and ilert is probed", { reason });
     } else {
@@ -319,7 +317,6 @@ export class DeliveryLoop {
    * went by: at a later one a probe that was not due then would look as if it had been tried for.
    */
   #armTimer(now: number): void {
-    if (this.#stopping) return;
     const { clock } = this.#deps;
     const { isOpen, nextProbeAt } = this.#breaker;
     // A probe that is due but found no event waits for one to arrive or for a pause to end, not for the clock.

@@ -1,13 +1,12 @@
 /**
  * Taking events goes before passing them on: a sender that is refused or kept waiting may lose its event, one that is
  * in the file is safe. While events pour in faster than any on-call rotation could read them, deliveries leave at a
- * quarter of that rate, so that the one event loop has time for the intake; the rest follows when the storm is over.
+ * moderate rate, so that the one event loop has time for the intake; the rest follows when the storm is over.
  */
 
 /** Accepted events a second from which the intake counts as pressed. */
 const PRESSED_PER_SECOND = 2_000;
-const DELIVERIES_PER_ACCEPTED = 0.25;
-const DELIVERIES_PER_SECOND_MIN = 1_500;
+const DELIVERIES_PER_SECOND = 1_500;
 const WINDOW_MS = 50;
 
 export class IntakePriority {
@@ -32,8 +31,7 @@ export class IntakePriority {
   #nextWindow(accepted: number, now: number): void {
     const seconds = (now - this.#windowAt) / 1000;
     const rate = (accepted - this.#accepted) / seconds;
-    const perSecond = Math.max(DELIVERIES_PER_SECOND_MIN, rate * DELIVERIES_PER_ACCEPTED);
-    this.#allowance = rate < PRESSED_PER_SECOND ? Infinity : perSecond * WINDOW_MS / 1000;
+    this.#allowance = rate < PRESSED_PER_SECOND ? Infinity : DELIVERIES_PER_SECOND * WINDOW_MS / 1000;
     this.#windowAt = now;
     this.#accepted = accepted;
   }

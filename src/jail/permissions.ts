@@ -56,8 +56,8 @@ export function relayPermissions(config: RelayConfig, kafkaBrokers: readonly str
       ...(mqtt === undefined ? [] : [hostAndPort(mqtt.url)]),
       ...(kafka === undefined ? [] : [...kafka.brokers, ...kafkaBrokers]),
     ]),
-    read: unique([...files, ...tlsPaths(mqtt?.tls), ...tlsPaths(kafka?.tls)]),
-    write: files,
+    read: unique([...files.read, ...tlsPaths(mqtt?.tls), ...tlsPaths(kafka?.tls)]),
+    write: files.write,
   };
 }
 
@@ -69,8 +69,8 @@ export function edgePermissions(config: EdgeConfig, kafkaBrokers: readonly strin
   const sink = sinkPermissions(config.sink, kafkaBrokers);
   return {
     net: unique([...listen, hostAndPort(config.apiHost), ...beat, ...sink.net]),
-    read: [...files, ...sink.read],
-    write: files,
+    read: [...files.read, ...sink.read],
+    write: files.write,
   };
 }
 
@@ -108,8 +108,8 @@ export function operatorPermissions(file: string, isReading: boolean): Permissio
 }
 
 export function repairPermissions(file: string, aside: string): Permissions {
-  const files = [...databaseFiles(file), aside, logPathOf(aside)];
-  return { net: [], read: files, write: files };
+  const files = databaseFiles(file), corrupt = [aside, logPathOf(aside)];
+  return { net: [], read: [...files.read, ...corrupt], write: [...files.write, ...corrupt] };
 }
 
 /** As `deno run` flags. */

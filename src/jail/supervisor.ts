@@ -131,8 +131,8 @@ function revokeAllBut(kept: readonly PermissionName[]): void {
 }
 
 /**
- * `second` gets one line for the operator. Listens to the end of the process: a signal that nobody listens to would end it in
- * the middle of the ending, with another exit code and a script left behind.
+ * `second` gets one line for the operator. Never taken back: the process exits with the job's code next, and a signal that
+ * nobody listens to would end it with another, before a script is gone.
  */
 export function onStopSignals(first: () => void, second: (message: string) => void): void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];

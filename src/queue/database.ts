@@ -25,7 +25,9 @@ export interface OpenDatabase extends Disposable {
   db: DatabaseSync;
 }
 
-export interface DurableDatabase extends OpenDatabase {
+export interface DurableDatabase<Adopted = unknown> extends OpenDatabase {
+  /** What was found in it. */
+  adopted: Adopted;
   /** Resolves when all that was committed before the call will survive a loss of power. */
   sync(): Promise<void>;
   /** False once the file was deleted or another one put in its place: what is written now is gone with this process. */
@@ -40,11 +42,11 @@ export interface DurableDatabase extends OpenDatabase {
  * does not, and nothing else differs (sqlite.org/pragma.html#pragma_synchronous): that fsync is `sync()`, to be
  * awaited before anything is acknowledged.
  */
-export function openDatabase(
+export function openDatabase<Adopted>(
   path: string,
-  adopt: (db: DatabaseSync) => void,
+  adopt: (db: DatabaseSync) => Adopted,
   held: "lock" | "locked" = "lock",
-): DurableDatabase {
+): DurableDatabase<Adopted> {
   const lock = held === "lock" ? takeLock(path) : null;
   let db: DatabaseSync | undefined;
   try {
@@ -55,9 +57,9 @@ export function openDatabase(
     refuseUnusable(db, path);
     const opened = db;
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-    inTransaction(db, () => {
+    const adopted = inTransaction(db, () => {
       migrate(opened);
-      adopt(opened);
+      return adopt(opened);
     });
     db.exec(`PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = ${BUSY_TIMEOUT_RUNNING_MS}`);
     // SQLite keeps this very file as long as a connection is open.
@@ -65,6 +67,7 @@ export function openDatabase(
     const files = [path, logPathOf(path)].map((file) => ({ file, opened: Deno.statSync(file) }));
     return {
       db,
+      adopted,
       sync: () => log.syncData(),
       isInPlace: () => files.every(({ file, opened }) => isSameFile(file, opened)),
       [Symbol.dispose]() {
@@ -186,8 +189,8 @@ function refuseUnusable(db: DatabaseSync, path: string): void {
   if (isForeign(db, version)) {
     throw new StartupFailure(`${path} is the database of another program; name another file with -f`, 2);
   }
-  const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count ?? 0);
-  const pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size ?? 0);
+  const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count);
+  const pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size);
   if (pages * pageSize > CHECKED_BYTES_MAX) return;
   const verdict = verdictOf(db);
   if (verdict !== "ok") throw corrupt(path, verdict);
@@ -214,11 +217,12 @@ function isSameFile(path: string, opened: Deno.FileInfo): boolean {
   }
 }
 
-function inTransaction(db: DatabaseSync, work: () => void): void {
+function inTransaction<T>(db: DatabaseSync, work: () => T): T {
   db.exec("BEGIN IMMEDIATE");
   try {
-    work();
+    const result = work();
     db.exec("COMMIT");
+    return result;
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;

@@ -1,6 +1,8 @@
-/** The files an agent with this database opens itself; what SQLite opens beside them needs no permission. */
-export function databaseFiles(path: string): string[] {
-  return [path, logPathOf(path), lockPathOf(path)];
+/** What an agent with this database opens itself; what SQLite opens beside it needs no permission. */
+export function databaseFiles(path: string): { read: string[]; write: string[] } {
+  const read = [path, logPathOf(path)];
+  // A lock is taken on a file that nobody reads.
+  return { read, write: [...read, lockPathOf(path)] };
 }
 
 /** SQLite's write-ahead log. */

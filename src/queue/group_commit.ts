@@ -36,7 +36,7 @@ const RETRY_MS = 1_000;
  *   waiting ── BEGIN … COMMIT ──▶ written ── fsync of the log ──▶ durable: `committed()` is called
  *
  * The fsync runs beside the event loop, and what arrives meanwhile is the next group: the slower the disk, the larger
- * the groups, and the loop never stands still for it.
+ * the groups, and the loop never stands still for it. Nor does the disk, while more is waiting.
  */
 export class GroupCommit implements AsyncDisposable {
   readonly #begin: StatementSync;
@@ -118,9 +118,10 @@ export class GroupCommit implements AsyncDisposable {
     // 2018), so the agent ends and the next start reads what is really there.
     this.#syncing = this.#sync().then(() => {
       this.#syncing = null;
+      // The next group goes to the disk first: the loop acknowledges, answers and reads while the disk is busy.
+      this.#flush();
       for (const write of group) write.committed();
       this.#observer.durable();
-      if (this.#waiting.length + this.#singly.length > 0) this.#nextTurn.request();
     });
   }
 

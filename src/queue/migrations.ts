@@ -77,6 +77,10 @@ const MIGRATIONS: readonly string[] = [
   `ALTER TABLE dead_letters ADD COLUMN message_key TEXT;
    ALTER TABLE mqtt_queue ADD COLUMN source TEXT NOT NULL DEFAULT 'mqtt';
    ALTER TABLE mqtt_queue ADD COLUMN message_key TEXT`,
+  `DROP INDEX event_lanes;
+   DROP INDEX event_heads;
+   CREATE INDEX event_followers ON event_items (integration_key, alert_key) WHERE behind = 1;
+   CREATE INDEX event_retries ON event_items (integration_key, next_attempt_at) WHERE next_attempt_at > 0`,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
@@ -98,5 +102,5 @@ export function migrate(db: DatabaseSync): void {
 }
 
 export function schemaVersion(db: DatabaseSync): number {
-  return Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+  return Number(db.prepare("PRAGMA user_version").get()?.user_version);
 }

@@ -4,7 +4,8 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { parseEvent } from "../domain/event.ts";
 import { parseJson } from "../domain/json.ts";
 import { dropReturned, findReturned, hastenReturned, returnItem } from "./edge_operations.ts";
-import { acceptedAtOf, EventRows } from "./event_rows.ts";
+import { acceptedAtOf } from "./event_columns.ts";
+import { EventRows } from "./event_rows.ts";
 import {
   countMessages,
   dropMessages,
@@ -62,21 +63,14 @@ export class Operator {
     );
   }
 
-  /** Removes queued events and messages for good; they count as purged. */
+  /** Removes queued events and messages for good; they count as purged. The agent finds the new heads of their lanes. */
   dropQueued(selection: Selection): number {
     const { where, values } = condition("queue", selection);
     return this.#change(() => {
-      const dropped = this.#db.prepare(
-        `DELETE FROM event_items WHERE ${where} RETURNING integration_key, alert_key, behind`,
-      ).all(...values);
-      const newHead = this.#db.prepare(
-        `UPDATE event_items SET behind = 0 WHERE rowid =
-           (SELECT rowid FROM event_items WHERE integration_key = ? AND alert_key = ? ORDER BY rowid LIMIT 1)`,
+      const dropped = Number(
+        this.#db.prepare(`DELETE FROM event_items WHERE ${where}`).run(...values).changes,
       );
-      for (const { integration_key, alert_key } of dropped) {
-        if (alert_key !== null) newHead.run(integration_key ?? null, alert_key ?? null);
-      }
-      const count = dropped.length + dropMessages(this.#db, selection) + dropReturned(this.#db, selection);
+      const count = dropped + dropMessages(this.#db, selection) + dropReturned(this.#db, selection);
       this.#countPurged(count);
       return count;
     });
@@ -110,13 +104,15 @@ export class Operator {
           refused.push({ id, reason: parsed.problem });
           continue;
         }
-        rows.insert({
+        const retried = {
           id,
           event: parsed.event,
           apiPath: letter.event_api_path as string | null,
           attempts: 0,
-          acceptedAt: acceptedAtOf(String(letter.accepted_at)),
-        });
+          acceptedAt: acceptedAtOf(letter.accepted_at),
+        };
+        // Whether it follows another, the agent finds out.
+        rows.insert(retried, false, Date.now());
         remove.run(id);
       }
       return letters.length - refused.length;

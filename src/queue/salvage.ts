@@ -4,11 +4,12 @@
  */
 
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
+import { type Ledger, unaccounted } from "../domain/ledger.ts";
 import { failureOf } from "../runtime/failure.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
 import { openDatabase, refuseForeignContent, refuseMissing, takeLock, verdictOf } from "./database.ts";
 import { logPathOf } from "./database_files.ts";
-import { countRows, EventRows } from "./event_rows.ts";
+import { countRows, readLedger } from "./file_figures.ts";
 
 export interface Salvage {
   /** Where the corrupt file lies now; null where nothing was wrong. */
@@ -27,24 +28,21 @@ export function repair(path: string, aside: string): Salvage {
   refuseForeignContent(path);
   using _lock = takeLock(path);
   if (isHealthy(path)) return { aside: null, queued: 0, dead: 0, missing: 0 };
-  for (const [from, to] of [[path, aside], [logPathOf(path), logPathOf(aside)]] as const) move(from, to);
+  move(path, aside);
+  if (isThere(logPathOf(path))) move(logPathOf(path), logPathOf(aside));
   using old = new DatabaseSync(aside, { readOnly: true });
-  const ledger = ledgerOf(old);
+  const read = ledgerOf(old);
   openDatabase(path, () => {}, "locked")[Symbol.dispose]();
   using fresh = new DatabaseSync(path);
   fresh.exec("BEGIN IMMEDIATE");
   for (const table of TABLES) copyTable(old, fresh, table);
   const counts = countRows(fresh);
-  const accepted = ledger?.accepted ?? counts.queued + counts.dead;
-  const gone = (ledger?.delivered ?? 0) + (ledger?.purged ?? 0);
+  const ledger = read ?? { accepted: counts.queued + counts.dead, delivered: 0, purged: 0 };
   // What is lost stays visible: the audit will not hold until an operator has looked.
   fresh.prepare("UPDATE ledger SET accepted = ?, delivered = ?, purged = ?")
-    .run(accepted, ledger?.delivered ?? 0, ledger?.purged ?? 0);
-  fresh.exec("UPDATE event_items SET behind = 1 WHERE behind IS NOT NULL");
-  new EventRows(fresh).rebuildLanes();
+    .run(ledger.accepted, ledger.delivered, ledger.purged);
   fresh.exec("COMMIT");
-  const missing = ledger === null ? null : accepted - gone - counts.queued - counts.dead;
-  return { aside, ...counts, missing };
+  return { aside, ...counts, missing: read === null ? null : unaccounted(ledger, counts) };
 }
 
 function isHealthy(path: string): boolean {
@@ -57,20 +55,28 @@ function isHealthy(path: string): boolean {
   }
 }
 
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function move(from: string, to: string): void {
   try {
     Deno.renameSync(from, to);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
     throw new StartupFailure(`cannot move ${from} to ${to}: ${failureOf(error)}`, 1, { cause: error });
   }
 }
 
-function ledgerOf(db: DatabaseSync): { accepted: number; delivered: number; purged: number } | null {
+/** Null where it cannot be read. */
+function ledgerOf(db: DatabaseSync): Ledger | null {
   try {
-    const row = db.prepare("SELECT accepted, delivered, purged FROM ledger").get();
-    if (row === undefined) return null;
-    return { accepted: Number(row.accepted), delivered: Number(row.delivered), purged: Number(row.purged) };
+    const ledger = readLedger(db);
+    return Number.isNaN(ledger.accepted) ? null : ledger;
   } catch {
     return null;
   }

@@ -13,7 +13,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import { EdgeRows } from "./edge_rows.ts";
-import { countRows, readLedger } from "./event_rows.ts";
+import { countRows, readLedger } from "./file_figures.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { KeptValues } from "./kept_values.ts";
 import { LogSync } from "./log_sync.ts";

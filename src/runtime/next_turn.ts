@@ -1,26 +1,28 @@
+import { clearImmediate, setImmediate } from "node:timers";
+
 /**
  * Runs a callback in the next turn of the event loop: after what has already arrived, and far sooner than the shortest
  * timer. At most one call is pending.
  */
 export class NextTurn implements Disposable {
-  readonly #channel = new MessageChannel();
-  #isPending = false;
+  readonly #callback: () => void;
+  #pending: ReturnType<typeof setImmediate> | null = null;
+  #isOver = false;
 
   constructor(callback: () => void) {
-    this.#channel.port1.onmessage = () => {
-      this.#isPending = false;
-      callback();
-    };
+    this.#callback = callback;
   }
 
   request(): void {
-    if (this.#isPending) return;
-    this.#isPending = true;
-    this.#channel.port2.postMessage(null);
+    if (this.#isOver) return;
+    this.#pending ??= setImmediate(() => {
+      this.#pending = null;
+      this.#callback();
+    });
   }
 
   [Symbol.dispose](): void {
-    this.#channel.port1.close();
-    this.#channel.port2.close();
+    this.#isOver = true;
+    if (this.#pending !== null) clearImmediate(this.#pending);
   }
 }

@@ -26,7 +26,7 @@ export async function readBody(request: Request, deadline: AbortSignal): Promise
 }
 
 async function readWhole(request: Request): Promise<Body> {
-  return { kind: "text", text: utf8.decode(await request.arrayBuffer()) };
+  return { kind: "text", text: utf8.decode(await request.bytes()) };
 }
 
 async function readCounted(request: Request): Promise<Body> {

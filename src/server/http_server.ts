@@ -158,19 +158,27 @@ export class HttpServer {
     }
   }
 
-  async #api(request: Request, pathname: string): Promise<Response> {
+  #api(request: Request, pathname: string): Response | Promise<Response> {
     if (this.#stopping) return unavailable({ error: "The agent is shutting down." }, RETRY_AFTER_SECONDS);
-    if (!await this.#isAuthorized(request)) {
-      return error(401, "Send the intake token as 'Authorization: Bearer …'.", {
-        "www-authenticate": "Bearer",
-      });
-    }
+    return this.#tokenDigest === null
+      ? this.#authorized(request, pathname)
+      : this.#authorize(request, pathname, this.#tokenDigest);
+  }
+
+  async #authorize(request: Request, pathname: string, wanted: Promise<Uint8Array>): Promise<Response> {
+    if (await hasToken(request, wanted)) return await this.#authorized(request, pathname);
+    return error(401, "Send the intake token as 'Authorization: Bearer …'.", {
+      "www-authenticate": "Bearer",
+    });
+  }
+
+  #authorized(request: Request, pathname: string): Response | Promise<Response> {
     if (pathname === "/api/events") {
-      return request.method === "POST" ? await this.#routes.event(request) : methodNotAllowed("POST");
+      return request.method === "POST" ? this.#routes.event(request) : methodNotAllowed("POST");
     }
     const key = pathname.startsWith(HEARTBEAT_PATH) ? decoded(pathname.slice(HEARTBEAT_PATH.length)) : null;
     if (key === null || key === "" || key.includes("/")) return error(404, "No such path.");
-    return request.method === "GET" ? await this.#routes.heartbeat(key) : methodNotAllowed("GET");
+    return request.method === "GET" ? this.#routes.heartbeat(key) : methodNotAllowed("GET");
   }
 
   async #metrics(): Promise<Response> {
@@ -182,17 +190,16 @@ export class HttpServer {
     const problem = this.#stopping ? SHUTTING_DOWN : this.#routes.readiness();
     return problem === null ? noContent() : unavailable(problem, RETRY_AFTER_SECONDS);
   }
+}
 
-  async #isAuthorized(request: Request): Promise<boolean> {
-    if (this.#tokenDigest === null) return true;
-    const given = request.headers.get("authorization")?.match(/^Bearer +(.+)$/i)?.[1];
-    if (given === undefined) return false;
-    // Digests have one length and tell nothing by the time their comparison takes.
-    const [a, b] = await Promise.all([digest(given.trim()), this.#tokenDigest]);
-    let difference = 0;
-    for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0);
-    return difference === 0;
-  }
+async function hasToken(request: Request, wanted: Promise<Uint8Array>): Promise<boolean> {
+  const given = request.headers.get("authorization")?.match(/^Bearer +(.+)$/i)?.[1];
+  if (given === undefined) return false;
+  // Digests have one length and tell nothing by the time their comparison takes.
+  const [a, b] = await Promise.all([digest(given.trim()), wanted]);
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0);
+  return difference === 0;
 }
 
 /** What `new URL()` would say, for the absolute URLs the server gives, at a fraction of its cost. */

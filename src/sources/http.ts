@@ -7,7 +7,7 @@ import { type EventQueue, QueueUnavailable } from "../queue/queue.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import type { Log } from "../runtime/log.ts";
 import { redactKey } from "../runtime/redact.ts";
-import { error, json, unavailable } from "../server/answers.ts";
+import { error, ok, unavailable } from "../server/answers.ts";
 import { BODY_BYTES_MAX, BODY_DEADLINE_MS, readBody } from "../server/body.ts";
 
 /** Never aborted: a body has its deadline and no other end. */
@@ -75,7 +75,7 @@ export class HttpSource implements Disposable {
       if (this.#log.isEnabledFor("debug")) {
         this.#logAccepted(stored.id, event);
       }
-      return json(200, { id: stored.id, ...event, customDetails: event.customDetails ?? null });
+      return ok({ id: stored.id, ...event, customDetails: event.customDetails ?? null });
     } catch (cause) {
       if (!(cause instanceof QueueUnavailable)) throw cause;
       return unavailable({ error: `The event was not stored: ${cause.message}.` }, cause.retryAfterSeconds);

@@ -130,12 +130,17 @@ for (const missing of ["gzip", "sha256sum"]) {
   });
 }
 
+/** All but the folder that Deno keeps for itself. */
+async function executed(cache: string): Promise<string[]> {
+  return (await names(cache)).filter((name) => name !== "deno");
+}
+
 Deno.test("the self-extracting file never runs a link or a folder that lies where its files belong", async () => {
   await using box = await sandbox();
   assert.equal((await box.start([])).code, 0);
   const foreign = join(box.path, "foreign");
   await Deno.writeTextFile(foreign, "#!/bin/sh\necho foreign\n", { mode: 0o755 });
-  for (const name of await names(box.cache)) {
+  for (const name of await executed(box.cache)) {
     const place = join(box.cache, name);
     await Deno.remove(place);
     await Deno.symlink(foreign, place);
@@ -158,7 +163,7 @@ Deno.test({
   fn: async () => {
     await using box = await sandbox();
     assert.equal((await box.start([])).code, 0);
-    for (const name of await names(box.cache)) {
+    for (const name of await executed(box.cache)) {
       const place = join(box.cache, name);
       await Deno.remove(place);
       await Deno.writeTextFile(place, "#!/bin/sh\necho foreign\n", { mode: 0o755 });

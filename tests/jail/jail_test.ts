@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
-import { IlertEmulator } from "../support/ilert_emulator.ts";
 import { KILL_PROGRAM, ScriptFolder } from "../support/script_folder.ts";
 
 /** Runs the hostile agent, bundled and started exactly as the built file starts the real one. */
-async function hostile(deed: string, folder: ScriptFolder, apiHost: string) {
+async function hostile(deed: string, folder: ScriptFolder) {
+  const apiHost = "http://127.0.0.1:9";
   const output = folder.file("hostile.js");
   const root = fileURLToPath(new URL("../../", import.meta.url));
   await bundle(`${root}tests/jail/hostile_main.ts`, output, root);
@@ -15,30 +15,11 @@ async function hostile(deed: string, folder: ScriptFolder, apiHost: string) {
     args: ["run", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, output, deed, ...targets],
     stdout: "piped",
     stderr: "piped",
-    env: { ILERT_API_HOST: "http://visible.example.invalid", NO_COLOR: "1" },
+    env: { NO_COLOR: "1" },
   }).spawn();
   const { code, stdout, stderr } = await child.output();
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
-
-Deno.test("the jail denies hostile workers everything but their own work, and the main thread everything", async () => {
-  await using ilert = await IlertEmulator.start();
-  using folder = new ScriptFolder();
-  folder.write("exit 0");
-  Deno.writeTextFileSync(folder.file("secret.txt"), "secret");
-  Deno.writeTextFileSync(folder.file("evil.js"), "export default 1;");
-  const { code, stdout, stderr } = await hostile("attempt with a script", folder, ilert.url);
-  assert.equal(code, 0, stderr);
-  const reports = stdout.trim().split("\n").map((line) => JSON.parse(line));
-  assert.deepEqual(reports.map(({ where }) => where), ["script's worker", "worker", "main thread"]);
-  for (const { where, outcomes } of reports) {
-    assert.ok(Object.keys(outcomes).length > 20);
-    const surprises = Object.entries(outcomes).filter(([attempt, outcome]) =>
-      outcome !== (attempt.startsWith("(allowed)") ? "allowed" : "denied")
-    );
-    assert.deepEqual(surprises, [], where);
-  }
-});
 
 for (
   const [deed, line] of [
@@ -56,7 +37,7 @@ for (
 ) {
   Deno.test(`a worker that does '${deed}' ends the process with 1 and one clear line`, async () => {
     using folder = new ScriptFolder();
-    const { code, stderr } = await hostile(deed, folder, "http://127.0.0.1:9");
+    const { code, stderr } = await hostile(deed, folder);
     assert.equal(code, 1);
     const lines = stderr.trim().split("\n");
     assert.match(lines.at(-1) ?? "", line);

@@ -53,7 +53,8 @@ Deno.test("relayPermissions() opens the default port of a websocket's scheme", (
 Deno.test("relayPermissions() opens the Kafka brokers it is told of and those that were found", () => {
   const { net, read, write } = relayPermissions(config({ kafka: KAFKA }), ["k2:9092", "k3:9092"]);
   assert.deepEqual(net.slice(-3), ["k1:9092", "k2:9092", "k3:9092"]);
-  assert.deepEqual(read, write);
+  assert.deepEqual(read, ["/data/a.db3", "/data/a.db3-wal"]);
+  assert.deepEqual(write, [...read, "/data/a.db3.lock"]);
 });
 
 Deno.test("relayPermissions() opens both of ilert's hosts where messages carry heartbeats of any key", () => {

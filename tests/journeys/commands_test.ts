@@ -160,6 +160,6 @@ Deno.test("permissions shows exactly what the daemon with the same flags may rea
   });
   const { net, read, write } = JSON.parse(stdout);
   assert.deepEqual(net, ["0.0.0.0:8977", "ilert.internal:8080", "beat.ilert.com:443"]);
-  assert.deepEqual(read, ["/var/lib/a.db3", "/var/lib/a.db3-wal", "/var/lib/a.db3.lock"]);
+  assert.deepEqual(read, ["/var/lib/a.db3", "/var/lib/a.db3-wal"]);
   assert.deepEqual(write, read);
 });

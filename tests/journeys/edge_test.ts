@@ -275,7 +275,7 @@ Deno.test("the permissions of an edge connector are its target and ilert, and no
   const ilert = new URL(all.ilert.url).host;
   assert.deepEqual(net, ["127.0.0.1:9000", ilert, "hooks.internal:443"]);
   const file = all.folder.file("a.db3");
-  assert.deepEqual([read, write], [[file, `${file}-wal`, `${file}.lock`], [
+  assert.deepEqual([read, write], [[file, `${file}-wal`], [
     file,
     `${file}-wal`,
     `${file}.lock`,

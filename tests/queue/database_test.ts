@@ -5,6 +5,7 @@ import { SCHEMA_VERSION } from "../../src/queue/migrations.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { createEarlierDatabase } from "../support/earlier_database.ts";
 import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
 import { ROOMY } from "../support/queue_limits.ts";
 import { TempFolder } from "../support/temp_folder.ts";
@@ -112,6 +113,59 @@ Deno.test("openDatabase() refuses a log that SQLite would silently pass over, an
   openDatabase(path, nothing)[Symbol.dispose]();
 });
 
+Deno.test("openDatabase() takes an empty or begun log, and names one that cannot be read", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  openDatabase(path, nothing)[Symbol.dispose]();
+  for (const size of [0, 10]) {
+    Deno.writeFileSync(`${path}-wal`, new Uint8Array(size).fill(0xa5));
+    openDatabase(path, nothing)[Symbol.dispose]();
+  }
+  Deno.symlinkSync(`${path}-wal`, `${path}-wal`);
+  assert.match(refusalOf(() => openDatabase(path, nothing)).message, /cannot use the database .*a\.db3/);
+});
+
+Deno.test("openDatabase() names a path through a file, and a link to itself", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  openDatabase(path, nothing)[Symbol.dispose]();
+  assert.match(
+    refusalOf(() => openDatabase(`${path}/b.db3`, nothing)).message,
+    /cannot use the database .*b\.db3/,
+  );
+  assert.match(refusalOf(() => openForCommand(`${path}/b.db3`, "read")).message, /b\.db3/);
+  const loop = folder.file("loop.db3");
+  Deno.symlinkSync(loop, loop);
+  assert.match(refusalOf(() => openDatabase(loop, nothing)).message, /cannot use the database .*loop\.db3/);
+});
+
+Deno.test("openDatabase() does not check a large file page by page: that would keep the intake closed for seconds", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using database = openDatabase(path, nothing);
+    database.db.exec("CREATE TABLE large (a); INSERT INTO large VALUES (zeroblob(70000000))");
+  }
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(-4096 * 10, Deno.SeekMode.End);
+  file.writeSync(new Uint8Array(4096).fill(0xa5));
+  openDatabase(path, nothing)[Symbol.dispose]();
+});
+
+Deno.test("openDatabase() leaves nothing of a start that failed, also where SQLite has rolled back by itself", () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  for (const before of ["CREATE TABLE unfinished (a)", "ROLLBACK"]) {
+    const failing = (db: DatabaseSync) => {
+      db.exec(before);
+      throw new Error("disk I/O error");
+    };
+    assert.match(refusalOf(() => openDatabase(path, failing)).message, /disk I\/O error/);
+  }
+  using reader = new DatabaseSync(path, { readOnly: true });
+  assert.deepEqual(reader.prepare("SELECT name FROM sqlite_master").all(), []);
+});
+
 Deno.test("openDatabase() lets one agent in at a time and says so with the way out", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
@@ -206,6 +260,27 @@ Deno.test("openDatabase() takes over a file from before the Rust agent's own mig
   }
   await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
   assert.equal(queue.claim(() => false)?.event.integrationKey, "K");
+});
+
+Deno.test("openDatabase() takes over a file from when the lanes were an index", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  {
+    using earlier = createEarlierDatabase(path);
+    const rows = [["1", "lane", "0"], ["2", "lane", "1"], ["3", "other", "0"], ["4", "lane", "1"]] as const;
+    for (const [id, alert_key, behind] of rows) {
+      insertRustEvent(earlier, { id, alert_key, behind, summary: id });
+    }
+    earlier.exec("UPDATE ledger SET accepted = 4; UPDATE event_items SET next_attempt_at = 7 WHERE id = '3'");
+  }
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
+  const order: string[] = [];
+  for (let head = queue.claim(() => false); head !== null; head = queue.claim(() => false)) {
+    order.push(head.event.summary);
+    await queue.settle(head, { kind: "delivered" });
+  }
+  assert.deepEqual(order, ["3", "1", "2", "4"]);
+  assert.deepEqual({ ...queue.ledger }, { accepted: 4, delivered: 4, purged: 0 });
 });
 
 Deno.test("a file we have used still takes and gives the Rust agent's rows by its own statements", async () => {

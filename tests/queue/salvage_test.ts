@@ -32,6 +32,10 @@ function damage(path: string): void {
     page = Number(db.prepare("SELECT rootpage FROM sqlite_master WHERE name = 'ledger'").get()?.rootpage) +
       12;
   }
+  overwritePage(path, page);
+}
+
+function overwritePage(path: string, page: number): void {
   using file = Deno.openSync(path, { write: true });
   file.seekSync((page - 1) * 4096, Deno.SeekMode.Start);
   file.writeSync(new Uint8Array(4096).fill(0xa5));
@@ -87,4 +91,63 @@ Deno.test("repair() refuses a file that is no database or not there, and moves n
   Deno.writeTextFileSync(path, "these are notes, not a database");
   assert.throws(() => repair(path, folder.file("aside")), /is not an SQLite database/);
   assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["notes"]);
+});
+
+Deno.test("repair() starts with what it finds where the ledger is unreadable or gone, and cannot say what is missing", async () => {
+  for (const isGone of [false, true]) {
+    using folder = new TempFolder();
+    const path = folder.file("a.db3");
+    await filled(path);
+    let rootPage: number;
+    {
+      using db = new DatabaseSync(path);
+      if (isGone) db.exec("DELETE FROM ledger");
+      rootPage = Number(
+        db.prepare("SELECT rootpage FROM sqlite_master WHERE name = 'ledger'").get()?.rootpage,
+      );
+    }
+    if (isGone) damage(path);
+    else overwritePage(path, rootPage);
+    const { queued, missing } = repair(path, folder.file("aside"));
+    assert.ok(queued > EVENTS / 2, `${queued} saved`);
+    assert.equal(missing, null);
+    await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
+    assert.deepEqual({ ...queue.ledger }, { accepted: queued, delivered: 0, purged: 0 });
+  }
+});
+
+Deno.test("repair() moves the log with the file it belongs to", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  await filled(path);
+  damage(path);
+  Deno.writeFileSync(`${path}-wal`, new Uint8Array(0));
+  repair(path, folder.file("aside"));
+  assert.equal(Deno.statSync(folder.file("aside-wal")).size, 0);
+});
+
+Deno.test("repair() of a file whose first page is gone begins an empty one", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  await filled(path);
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(16, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array(200).fill(0xa5));
+  assert.deepEqual(repair(path, folder.file("aside")), {
+    aside: folder.file("aside"),
+    queued: 0,
+    dead: 0,
+    missing: null,
+  });
+  await using queue = SqliteQueue.open(path, ROOMY, new FakeClock());
+  assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
+});
+
+Deno.test("repair() names a place where the file cannot be kept, and leaves it where it is", async () => {
+  using folder = new TempFolder();
+  const path = folder.file("a.db3");
+  await filled(path);
+  damage(path);
+  assert.throws(() => repair(path, folder.file("gone/aside")), /cannot move .*a\.db3 to .*gone\/aside/);
+  assert.ok(Deno.statSync(path).isFile);
 });

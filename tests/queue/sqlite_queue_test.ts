@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { unaccounted } from "../../src/domain/ledger.ts";
+import { openForCommand } from "../../src/queue/database.ts";
+import { Operator } from "../../src/queue/operator.ts";
 import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { anEvent } from "../support/events.ts";
@@ -231,7 +233,7 @@ Deno.test("SqliteQueue.claimProbe() prefers an integration key that has not fail
     return found?.event.summary ?? null;
   };
   assert.equal(probe(["a"]), "b1");
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "b1", "a1", "b2", "a2"]);
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => probe(["a", "b"])), ["a2", "b2", "a1", "b1", "a2"]);
   assert.deepEqual([1, 2, 3].map(() => probe(["a", "b"], ["b"])), ["a1", "a2", "a1"]);
   assert.equal(probe([], ["a", "b"]), null);
 });
@@ -421,4 +423,209 @@ Deno.test("SqliteQueue.enqueue() promises nothing once its file is deleted or re
   await queue.enqueue(anEvent(), null);
   assert.equal(queue.failure, null);
   holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() lets a lane go on whose head was dropped, and begin anew after all were", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "gone" }), null);
+  {
+    using other = openForCommand(opening.path, "write");
+    const ids = other.db.prepare("SELECT id FROM event_items WHERE summary IN ('1', 'gone')").all();
+    const selection = { ids: ids.map(({ id }) => String(id)), key: null, acceptedBefore: null, status: null };
+    assert.equal(new Operator(other.db).dropQueued(selection), 2);
+  }
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "came before it was noticed" }), null);
+  queue.noticeChanges();
+  await queue.enqueue(anEvent({ alertKey: "emptied", summary: "came after" }), null);
+  assert.deepEqual(summaries(queue).sort(), ["2", "came before it was noticed"]);
+  assert.deepEqual(queue.counts, { queued: 3, dead: 0 });
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() puts a dead letter that is retried at the end of its lane", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  await queue.settle(head, { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null });
+  {
+    using other = openForCommand(opening.path, "write");
+    const all = { ids: [], key: null, acceptedBefore: null, status: null };
+    assert.deepEqual(new Operator(other.db).retryDead(all), { retried: 1, refused: [] });
+  }
+  queue.noticeChanges();
+  const order: string[] = [];
+  for (const _ of ["2", "1"]) {
+    await until(() => queue.counts.dead === 0, "it is noticed");
+    const next = queue.claim(nobody);
+    assert.ok(next);
+    assert.equal(queue.claim(nobody), null);
+    order.push(next.event.summary);
+    await queue.settle(next, DELIVERED);
+  }
+  assert.deepEqual(order, ["2", "1"]);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() that the disk refuses is done once it takes writes again", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  using other = new DatabaseSync(opening.path);
+  other.exec(`CREATE TRIGGER refuse BEFORE UPDATE ON event_items BEGIN SELECT RAISE(ABORT, 'no'); END;
+    DELETE FROM event_items WHERE summary = '1'; UPDATE ledger SET purged = 1`);
+  queue.noticeChanges();
+  await until(() => queue.failure !== null, "it is refused");
+  other.exec("DROP TRIGGER refuse");
+  await until(() => queue.failure === null, "it is tried again");
+  await queue.enqueue(anEvent({ alertKey: "lane", summary: "3" }), null);
+  assert.deepEqual(summaries(queue), ["2"]);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.claimUntried() hands out an event of a key that has arrived since the last probe and has not failed", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const integrationKey of ["failed", "paused", "fresh"]) {
+    await queue.enqueue(anEvent({ integrationKey, summary: integrationKey }), null);
+  }
+  const untried = () => queue.claimUntried((key) => key === "paused", new Set(["failed"]))?.event.summary;
+  assert.equal(untried(), "fresh");
+  assert.equal(untried(), undefined);
+});
+
+Deno.test("SqliteQueue.settle() that is written again after a failed commit leads to the same next event", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  for (const summary of ["1", "2", "3"]) await queue.enqueue(anEvent({ alertKey: "lane", summary }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  using other = new DatabaseSync(opening.path);
+  other.exec("CREATE TRIGGER refuse BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'no'); END");
+  const settled = queue.settle(head, DELIVERED);
+  await until(() => queue.failure !== null, "it is refused");
+  assert.equal(queue.claim(nobody), null);
+  other.exec("DROP TRIGGER refuse");
+  await settled;
+  assert.deepEqual(summaries(queue), ["2"]);
+  assert.deepEqual(queue.counts, { queued: 2, dead: 0 });
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.settle() as dead of an event that an operator has dropped leaves no dead letter", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "dropped" }), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  using other = new DatabaseSync(opening.path);
+  other.exec("DELETE FROM event_items; UPDATE ledger SET purged = 1");
+  queue.noticeChanges();
+  await queue.settle(head, { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null });
+  assert.deepEqual(queue.counts, { queued: 0, dead: 0 });
+  queue.noticeChanges();
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.postpone() moves retries with the clock, later where the disk refuses it now", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  await queue.enqueue(anEvent(), null);
+  const head = queue.claim(nobody);
+  assert.ok(head);
+  const nextAttemptAt = clock.now() + 5_000;
+  await queue.settle(head, { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "x" });
+  using other = new DatabaseSync(opening.path);
+  other.exec("CREATE TRIGGER refuse BEFORE UPDATE ON event_items BEGIN SELECT RAISE(ABORT, 'no'); END");
+  queue.postpone(60_000);
+  await until(() => queue.failure !== null, "it is refused");
+  other.exec("DROP TRIGGER refuse");
+  await until(() => queue.nextDueAt() === nextAttemptAt + 60_000, "it is done after all");
+});
+
+Deno.test("SqliteQueue.oldestAcceptedAt() is when the oldest queued event came", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  assert.equal(queue.oldestAcceptedAt(), null);
+  const { acceptedAt } = await queue.enqueue(anEvent(), null);
+  await clock.advance(1_000);
+  await queue.enqueue(anEvent(), null);
+  assert.equal(queue.oldestAcceptedAt(), acceptedAt);
+});
+
+Deno.test("SqliteQueue.claim() passes over what another process has just removed", async () => {
+  await using opening = opened();
+  for (const summary of ["stays", "removed"]) await opening.queue.enqueue(anEvent({ summary }), null);
+  const queue = await opening.reopen();
+  using other = new DatabaseSync(opening.path);
+  other.exec("DELETE FROM event_items WHERE summary = 'removed'");
+  assert.deepEqual(summaries(queue), ["stays"]);
+});
+
+Deno.test("SqliteQueue.claimProbe() passes over keys whose events have just been removed, and over one that is being sent", async () => {
+  await using opening = opened();
+  for (const integrationKey of ["a", "b", "c"]) {
+    await opening.queue.enqueue(anEvent({ integrationKey, summary: integrationKey }), null);
+  }
+  const queue = await opening.reopen();
+  using other = new DatabaseSync(opening.path);
+  other.exec("DELETE FROM event_items WHERE summary IN ('a', 'b')");
+  const failed = new Set(["a", "b", "c"]);
+  assert.equal(queue.claimProbe(nobody, failed)?.event.summary, "c");
+  assert.equal(queue.claimProbe(nobody, failed), null);
+});
+
+Deno.test("SqliteQueue.claimProbe() tries events that wait for a retry, of a key that has not failed first", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  for (const integrationKey of ["a", "b"]) {
+    await queue.enqueue(anEvent({ integrationKey, summary: integrationKey }), null);
+  }
+  for (let next = queue.claim(nobody); next !== null; next = queue.claim(nobody)) {
+    const nextAttemptAt = clock.now() + 60_000;
+    await queue.settle(next, { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "x" });
+  }
+  const probe = queue.claimProbe(nobody, new Set(["a"]));
+  assert.equal(probe?.event.summary, "b");
+  assert.equal(queue.claimProbe(nobody, new Set())?.event.summary, "a");
+  assert.equal(queue.claimProbe(nobody, new Set()), null);
+  assert.ok(probe);
+  queue.release(probe);
+  assert.equal(queue.claimProbe(nobody, new Set(["a", "b"]))?.event.summary, "b");
+});
+
+Deno.test("SqliteQueue.claimUntried() has nothing where the event that arrived is being sent already", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent(), null);
+  assert.ok(queue.claim(nobody));
+  assert.equal(queue.claimUntried(nobody, new Set()), null);
+});
+
+Deno.test("SqliteQueue.claim() takes turns between integration keys with many due retries", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  const keys = ["a", "b", "c"];
+  for (const integrationKey of keys) {
+    await Promise.all(
+      Array.from(
+        { length: 200 },
+        () => queue.enqueue(anEvent({ integrationKey, summary: integrationKey }), null),
+      ),
+    );
+  }
+  const settled: Promise<void>[] = [];
+  for (let next = queue.claim(nobody); next !== null; next = queue.claim(nobody)) {
+    const nextAttemptAt = clock.now() + 1;
+    settled.push(queue.settle(next, { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "x" }));
+  }
+  await Promise.all(settled);
+  await clock.advance(10);
+  queue.rescan();
+  const order = summaries(queue);
+  assert.equal(order.length, 600);
+  for (const key of keys) assert.ok(order.indexOf(key) < 300, `${key} came ${order.indexOf(key)}th`);
 });

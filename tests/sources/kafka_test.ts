@@ -145,6 +145,7 @@ brokerTest(
     const second = site.start([topic], { from: "beginning", isHeld: () => true });
     await until(() => second.receiver.held === 1, "one has moved");
     const [moved] = second.receiver.texts;
+    await until(() => first.receiver.aborted.length > 0, "the first one has heard of it");
     assert.deepEqual(first.receiver.aborted, [moved]);
     first.receiver.release();
     second.receiver.release();

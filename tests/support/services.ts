@@ -83,7 +83,7 @@ function register(
 ): void {
   switch (outlook.kind) {
     case "run":
-      return Deno.test({ name, fn: run, sanitizeOps });
+      return Deno.test({ name, fn: run, sanitizeOps, sanitizeResources: sanitizeOps });
     case "skip":
       return Deno.test({ name: `${name} [skipped: ${outlook.reason}]`, ignore: true, fn: run });
     case "fail":
