@@ -218,9 +218,9 @@ brokerTest("MQTT: a queue that is full holds messages back at the broker and los
   await all.site.ilert.goDown();
   await all.publishEvents(0, 200);
   await until(async () => await agent.figure(RECEIVED) === 200, "all are received");
+  await until(async () => (await all.site.audit("agent")).queued === 50, "it holds what it may");
   const { status, body } = await agent.ready();
   assert.deepEqual([status, body?.component], [503, "daemon"]);
-  await until(async () => (await all.site.audit("agent")).queued === 50, "it holds what it may");
   await all.site.ilert.comeBack();
   await all.site.allArrived(200);
   assert.deepEqual([all.site.ilert.orderViolations, all.site.ilert.duplicates], [[], 0]);
