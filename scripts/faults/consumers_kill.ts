@@ -28,7 +28,9 @@ export async function killConsumers(
   const problems: string[] = [];
   const publishing = new Publishing(run);
   for (let cycle = 1; cycle <= cycles; cycle++) {
-    const problem = await killOnce(run, random).catch((error: unknown) => String(error));
+    // The first run makes the file, which is looked into after each kill.
+    const mayBeEarly = cycle > 1;
+    const problem = await killOnce(run, random, mayBeEarly).catch((error: unknown) => String(error));
     if (problem !== null) problems.push(`${cycle}: ${problem}`);
   }
   await run.agent.start();
@@ -42,8 +44,8 @@ export async function killConsumers(
 }
 
 /** What was wrong; null where nothing was. */
-async function killOnce(run: ConsumerRun, random: () => number): Promise<string | null> {
-  const isEarly = random() < 1 / STARTS_PER_EARLY_KILL;
+async function killOnce(run: ConsumerRun, random: () => number, mayBeEarly: boolean): Promise<string | null> {
+  const isEarly = mayBeEarly && random() < 1 / STARTS_PER_EARLY_KILL;
   const afterMs = random() * (isEarly ? EARLY_KILL_MS_MAX : KILL_MS_MAX);
   const agent = run.agent.spawn();
   let problem: string | null = null;
