@@ -72,5 +72,6 @@ function targetOf(specifier: string | null, from: string, packages: readonly str
 
 function packagesIn(manifest: string): string[] {
   const { imports }: { imports?: Record<string, string> } = JSON.parse(manifest);
-  return Object.keys(imports ?? {});
+  // A name with a slash maps the files of a package that is named too.
+  return Object.keys(imports ?? {}).filter((name) => !name.endsWith("/"));
 }

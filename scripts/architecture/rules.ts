@@ -247,7 +247,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "scripts/bench/bare_mqtt.ts",
     "scripts/bench/edge_bare.ts",
   ],
-  "prom-client": ["src/clients/prometheus.ts", "src/clients/prometheus_edge.ts"],
+  "prom-client": ["src/clients/prom_client.ts"],
   "yaml": ["src/config/file.ts"],
 };
 

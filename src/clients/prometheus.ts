@@ -1,6 +1,6 @@
-/** The agent's figures in Prometheus' text format. The only importer of prom-client. */
+/** The agent's figures in Prometheus' text format. */
 
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "./prom_client.ts";
 
 /** What is read at the moment of a scrape. */
 export interface Figures {

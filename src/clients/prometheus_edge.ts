@@ -1,6 +1,6 @@
-/** The edge connector's figures in Prometheus' text format. Beside `prometheus.ts` the only importer of prom-client. */
+/** The edge connector's figures in Prometheus' text format. */
 
-import { Counter, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "./prom_client.ts";
 
 /** What is read at the moment of a scrape. */
 export interface EdgeFigures {
