@@ -51,6 +51,8 @@ export function optionsOf({ url, clientId, username, password, tls, version, ses
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
+    // A buffer for each of the 65,536 numbers that a packet may hold, made for the first packet: 8 MB.
+    writeCache: false,
     // Its debug lines cost time for each packet.
     log: () => {},
   };
