@@ -2,6 +2,7 @@
 
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
+import { readBuffer } from "../read_buffer.ts";
 
 export interface Destination {
   readonly host: string;
@@ -35,9 +36,13 @@ export class KafkaSockets implements Disposable {
       this.#reached = target;
       onConnect();
     };
-    const socket = ssl === null
-      ? connectTcp({ ...target }, connected)
-      : connectTls({ ...target, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, connected);
+    const reading = readBuffer((chunk) => socket.push(chunk));
+    const socket: Socket = ssl === null
+      ? connectTcp({ ...target, ...reading }, connected)
+      : connectTls(
+        { ...target, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl, ...reading },
+        connected,
+      );
     // Small requests whose answers are waited for.
     socket.setNoDelay(true);
     this.#open.add(socket);

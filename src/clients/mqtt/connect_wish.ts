@@ -24,7 +24,7 @@ export const KEEP_ALIVE_SECONDS = 5;
  * Unacknowledged messages of QoS 1 and 2 that the broker may have under way to us (MQTT 5; brokers of 3.1.1 have a
  * setting for it).
  */
-export const RECEIVE_MAX = 1_000;
+export const RECEIVE_MAX = 250;
 
 /** The longest that MQTT 5 knows: never. As with MQTT 3.1.1, whose sessions have no end. */
 const SESSION_EXPIRY_SECONDS = 0xffff_ffff;
@@ -36,7 +36,7 @@ export function optionsOf({ url, clientId, username, password, tls, version, ses
   return {
     protocol: protocol.slice(0, -1) as "mqtt" | "mqtts" | "ws" | "wss",
     host: hostname.replace(/^\[(.*)\]$/, "$1"),
-    // 0 stands for the scheme's own, which `URL` leaves out and mqtt.js knows.
+    // 0 stands for the scheme's own, which `URL` leaves out.
     port: Number(port),
     clientId,
     ...given({ username, password, path: protocol.startsWith("ws") ? pathname : null }),

@@ -12,7 +12,9 @@
  */
 
 import mqtt, { type IPublishPacket, type MqttClient, type Packet } from "mqtt";
+import { connect as connectTcp } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
+import { readBuffer } from "../read_buffer.ts";
 import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
 import { causeOf } from "./failure.ts";
 import { type Grant, granted, type PublishAnswer, publishAnswerOf, reasonText } from "./reasons.ts";
@@ -48,6 +50,8 @@ export type Closing =
   | { kind: "taken_over" }
   | { kind: "lost"; reason: string; isByBroker: boolean };
 
+/** Of `mqtt://` without one. */
+const PORT = 1883;
 /** For a broker that does not close after a DISCONNECT. */
 const DISCONNECT_TIMEOUT_MS = 1_000;
 /** Without an acknowledgement while others are due. */
@@ -87,7 +91,7 @@ export class Connection {
     this.closed = this.#closing.promise;
     this.#intake = intake;
     this.#clock = clock;
-    this.#client = mqtt.connect({ ...optionsOf(wish), timerVariant: this.#keepAliveTimer() as never });
+    this.#client = this.#clientFor(wish);
     this.#client.on("packetreceive", (packet) => this.#look(packet));
     this.#client.on("connect", () => this.#opening.resolve({ kind: "open", connection: this }));
     this.#client.on("error", (error) => this.#failed(error));
@@ -218,6 +222,15 @@ export class Connection {
     this.#isLeaving = true;
     if (this.#hasStream) this.#client.end(true);
     this.#over();
+  }
+
+  #clientFor(wish: ConnectWish): MqttClient {
+    const reading = readBuffer((chunk) => this.#client.stream.push(chunk));
+    const options = { ...optionsOf(wish), ...reading, timerVariant: this.#keepAliveTimer() as never };
+    // For TLS mqtt.js hands all options on to the socket, for plain TCP none but the address.
+    if (options.protocol !== "mqtt") return mqtt.connect(options);
+    const { host, port } = options;
+    return new mqtt.MqttClient(() => connectTcp({ host, port: port || PORT, ...reading }), options);
   }
 
   #connect(): void {
