@@ -115,8 +115,20 @@ Deno.test("Connection asks for a session that lasts, bounds what is under way to
   const flagsAndKeepAlive = (body: Uint8Array) => [...body.subarray(7, 10)];
   assert.deepEqual(flagsAndKeepAlive(persistent.body), [0, 0, 5]);
   assert.deepEqual(flagsAndKeepAlive(clean.body), [2, 0, 5]);
-  // Session expiry interval (17): never. Receive maximum (33): 1,000.
-  assert.deepEqual([...persistent.body.subarray(10, 19)], [8, 17, 255, 255, 255, 255, 33, 3, 232]);
+  // Session expiry interval (17): never. Receive maximum (33): 250.
+  assert.deepEqual([...persistent.body.subarray(10, 19)], [8, 17, 255, 255, 255, 255, 33, 0, 250]);
+});
+
+Deno.test("Connection reads message by message without new memory of 64 KB for each", async () => {
+  await using broker = await FakeMqttBroker.start();
+  await using under = await connect(broker);
+  const before = Deno.memoryUsage().external;
+  for (let id = 1; id <= 500; id++) {
+    await broker.send(publishOf(1, id, "m"));
+    await until(() => under.messages.length === id, "it has come");
+  }
+  const grown = Deno.memoryUsage().external - before;
+  assert.ok(grown < 500 * 16 * 1024, `${grown} bytes outside of the heap`);
 });
 
 Deno.test("Connection.pause() ends reading after one message more; pings go on; resume() brings the rest", async () => {
