@@ -27,51 +27,72 @@ type Trial = (
   findings: Findings,
 ) => Promise<void>;
 
+/** One after the other. */
+type Lane = readonly (() => Promise<void>)[];
+
 /** Both brokers at the same time: most of it is waiting. */
 export async function tryConsumers(circumstances: Circumstances, findings: Findings): Promise<void> {
-  await Promise.all([tryMqtt(circumstances, findings), tryKafka(circumstances, findings)]);
+  await sideBySide([tryMqtt, tryKafka].map((tryOne) => () => tryOne(circumstances, findings)));
 }
 
 async function tryMqtt(circumstances: Circumstances, findings: Findings): Promise<void> {
   if (findMosquitto() === null) return findings.skip("consumers.mqtt", "Mosquitto is not installed");
-  const attempt = async (name: string, options: MqttFeedOptions, trial: Trial) => {
+  const { isLong } = circumstances;
+  const attempt = (name: string, options: MqttFeedOptions, trial: Trial) => async () => {
     await using feed = await MqttFeed.start(options);
     await trial(feed, `consumers.mqtt.${name}`, circumstances, findings);
   };
-  for (const [way, options] of Object.entries(MQTT_WAYS)) {
-    await attempt(
-      `kill.${way}`,
-      options,
-      (feed, name) => killConsumers(feed, name, kills(circumstances), circumstances, findings),
-    );
-  }
-  for (const [way, options] of Object.entries(MQTT_WAYS)) {
-    if (circumstances.isLong || way === "qos2") await attempt(`way.${way}`, options, breakTheWay);
-    if (circumstances.isLong || way === "qos1") await attempt(`ilert_away.${way}`, options, ilertAway);
-  }
-  await attempt("poison", {}, poison);
-  await attempt("backlog", {}, backlog);
-  if (circumstances.isLong) await tryTlsFiles("consumers.mqtt.tls", circumstances, findings);
+  const ways = Object.entries(MQTT_WAYS);
+  const kills = ways.map(([way, options]) => attempt(`kill.${way}`, options, kill));
+  const outages = ways.flatMap(([way, options]) => [
+    ...(isLong || way === "qos2" ? [attempt(`way.${way}`, options, breakTheWay)] : []),
+    ...(isLong || way === "qos1" ? [attempt(`ilert_away.${way}`, options, ilertAway)] : []),
+  ]);
+  const messages = [attempt("poison", {}, poison), attempt("backlog", {}, backlog)];
+  const tls = isLong ? [() => tryTlsFiles("consumers.mqtt.tls", circumstances, findings)] : [];
+  await run([[...kills, ...messages], [...outages, ...tls]], circumstances);
 }
 
 async function tryKafka(circumstances: Circumstances, findings: Findings): Promise<void> {
   if (findKafka() === null) return findings.skip("consumers.kafka", "Kafka is not installed");
-  await using site = await KafkaSite.start();
-  const attempt = async (name: string, trial: Trial) => {
-    await using feed = await site.feed();
-    await trial(feed, `consumers.kafka.${name}`, circumstances, findings);
-  };
-  await attempt("poison", poison);
-  await attempt("backlog", backlog);
-  await attempt("ilert_away", ilertAway);
-  await attempt(
-    "kill",
-    (feed, name) => killConsumers(feed, name, kills(circumstances), circumstances, findings),
-  );
-  await attempt("way", breakTheWay);
+  const trials: Readonly<Record<string, Trial>>[] = [
+    { poison, backlog, ilert_away: ilertAway, kill },
+    // Apart, because it kills the broker.
+    { way: breakTheWay },
+  ];
+  const lanes = trials.map((some) => [async () => {
+    await using site = await KafkaSite.start();
+    for (const [name, trial] of Object.entries(some)) {
+      await using feed = await site.feed();
+      await trial(feed, `consumers.kafka.${name}`, circumstances, findings);
+    }
+  }]);
+  await run(lanes, circumstances);
 }
 
-function kills({ cycles, isLong }: Circumstances): number {
+/** Side by side in the short form, which mostly waits; the long one measures too, so there each has its broker alone. */
+async function run(lanes: readonly Lane[], { isLong }: Circumstances): Promise<void> {
+  const inTurn = (lane: Lane) => async () => {
+    for (const step of lane) await step();
+  };
+  await (isLong ? inTurn(lanes.flat())() : sideBySide(lanes.map(inTurn)));
+}
+
+/** Waits for all, so that none is left behind by the failure of another. */
+async function sideBySide(steps: Lane): Promise<void> {
+  const ends = await Promise.allSettled(steps.map((step) => step()));
+  const failure = ends.find((end) => end.status === "rejected");
+  if (failure !== undefined) throw failure.reason;
+}
+
+async function kill(
+  feed: Feed,
+  name: string,
+  circumstances: Circumstances,
+  findings: Findings,
+): Promise<void> {
+  const { cycles, isLong } = circumstances;
   const ways = Object.keys(MQTT_WAYS).length + 1;
-  return Math.max(1, Math.ceil((cycles ?? (isLong ? KILLS_LONG : KILLS_SHORT)) / ways));
+  const kills = Math.max(1, Math.ceil((cycles ?? (isLong ? KILLS_LONG : KILLS_SHORT)) / ways));
+  await killConsumers(feed, name, kills, circumstances, findings);
 }
