@@ -1,6 +1,8 @@
 /** The consumers of messages: which broker, which topics, how messages are read. */
 
 import type { MappingConfig, PolicyMapping } from "../domain/mapping_config.ts";
+import { quoted } from "../domain/quoted.ts";
+import { filterFlaw } from "../domain/topics.ts";
 import type { ConsumersConfig } from "../sources/consumers_config.ts";
 import { type Findings, kafkaConnection, mqttConnection, type NamedFiles } from "./brokers.ts";
 import { enrichmentOf } from "./enrichment.ts";
@@ -29,6 +31,7 @@ export function consumersConfig(
       `${broker}: needs at least one topic; give --event_topic, --heartbeat_topic or --policy_topic`,
     );
   }
+  if (mqtt !== null) findings.problems.push(...flawedFilters(values));
   if (mqtt !== null && values.mqtt_qos === 0 && !(values.mqtt_buffer ?? false)) {
     findings.problems.push(
       "--mqtt_qos: QoS 0 has no broker acknowledgement to hold back until ilert has accepted the event; " +
@@ -58,6 +61,15 @@ export function consumersConfig(
     mapping,
     policy: policy === null ? null : { mapping: policyMapping(values), apiKey: values.api_key ?? "" },
   };
+}
+
+/** A broker would end the connection for one of them, again and again. */
+function flawedFilters(values: FlagValues): string[] {
+  return (["event_topic", "heartbeat_topic", "policy_topic"] as const).flatMap((name) => {
+    const filter = values[name];
+    const flaw = filter === undefined ? null : filterFlaw(filter);
+    return flaw === null ? [] : [`--${name}: ${quoted(filter ?? "")} is no MQTT topic filter: ${flaw}`];
+  });
 }
 
 export function mappingConfig(values: FlagValues): MappingConfig {

@@ -11,6 +11,9 @@ export interface TopicRoute {
   pattern: string;
 }
 
+/** MQTT 5, section 1.5.4. */
+const FILTER_BYTES_MAX = 65_535;
+
 /** The first that fits: the exact heartbeat topic, the policy pattern, the event pattern, a heartbeat pattern. */
 export function routeOf(topic: string, patterns: TopicPatterns, broker: BrokerKind): TopicRoute | null {
   const { event, heartbeat, policy } = patterns;
@@ -34,6 +37,21 @@ export function matchesFilter(filter: string, topic: string): boolean {
   if (takesRest) wanted.pop();
   if (takesRest ? levels.length < wanted.length : levels.length !== wanted.length) return false;
   return wanted.every((level, index) => level === "+" || level === levels[index]);
+}
+
+/** What keeps text from being an MQTT topic filter, and what would be right; null where it is one. */
+export function filterFlaw(filter: string): string | null {
+  const levels = withoutShare(filter).split("/");
+  if (levels.some((level, index) => level.includes("#") && (level !== "#" || index < levels.length - 1))) {
+    return "# takes all further levels, so it must be the last level, alone, as in site/#";
+  }
+  if (levels.some((level) => level.includes("+") && level !== "+")) {
+    return "+ takes one whole level, so it must be alone between slashes, as in site/+/events";
+  }
+  if (levels.length === 1 && levels[0] === "") return "it is empty; name a topic, such as ilert/events";
+  if (filter.includes("\0")) return "it must not hold the character NUL";
+  const bytes = new TextEncoder().encode(filter).length;
+  return bytes > FILTER_BYTES_MAX ? `it must have at most ${FILTER_BYTES_MAX} bytes` : null;
 }
 
 /** Kafka knows no patterns. */

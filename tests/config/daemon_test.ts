@@ -133,6 +133,8 @@ Deno.test("daemonConfig() refuses what contradicts itself in a consumer, by the 
       ["-m b", /^--mqtt_host: needs at least one topic/],
       ["--kafka_brokers b:1", /^--kafka_brokers: needs at least one topic/],
       ["-p 1 -e t", /^daemon: a topic needs a broker/],
+      ["-m b -e a/#/b", /^--event_topic: "a\/#\/b" is no MQTT topic filter: # .*as in site\/#$/],
+      ["-m b -e t -r a+", /^--heartbeat_topic: "a\+" is no MQTT topic filter: \+ .*site\/\+\/events$/],
       ["-m b -e t --mqtt_username u", /^--mqtt_username: needs a password too/],
       ["-m b:1 -q 2 -e t", /^--mqtt_port: is 2, but --mqtt_host names port 1/],
       ["-m b -e t --mqtt_tls --mqtt_ca /gone.pem", /^--mqtt_ca: cannot read \/gone.pem: no such file/],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { TopicPatterns } from "../../src/domain/mapping_config.ts";
-import { matchesFilter, routeOf } from "../../src/domain/topics.ts";
+import { filterFlaw, matchesFilter, routeOf } from "../../src/domain/topics.ts";
 
 Deno.test("matchesFilter() follows the examples of MQTT 5, section 4.7", () => {
   const table: [filter: string, topic: string, matches: boolean][] = [
@@ -91,4 +91,24 @@ Deno.test("routeOf() takes the topics of Kafka as they are written", () => {
   assert.equal(routeOf("$share/g/p", patterns, "kafka")?.role, "policy");
   assert.equal(routeOf("p", patterns, "kafka"), null);
   assert.equal(routeOf("anything", patterns, "kafka"), null);
+});
+
+Deno.test("filterFlaw() takes every filter of MQTT 5, section 4.7, and says what is wrong with others", () => {
+  for (const filter of ["a", "/", "/a", "a//b", "+", "#", "a/#", "a/+/b", "+/+/#", "$SYS/#", "$share/g/a/+/#"]) {
+    assert.equal(filterFlaw(filter), null, filter);
+  }
+  const table: [filter: string, flaw: RegExp][] = [
+    ["a/#/b", /^# .* must be the last level/],
+    ["a#", /^# .* alone/],
+    ["#/a", /^# /],
+    ["a/#b", /^# /],
+    ["a+", /^\+ .* alone between slashes/],
+    ["a/+b/c", /^\+ /],
+    ["$share/g/a/#/b", /^# /],
+    ["", /^it is empty/],
+    ["$share/g/", /^it is empty/],
+    ["a\0b", /NUL/],
+    ["ä".repeat(32_768), /at most 65535 bytes/],
+  ];
+  for (const [filter, flaw] of table) assert.match(filterFlaw(filter) ?? "none", flaw, filter.slice(0, 20));
 });
