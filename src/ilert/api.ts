@@ -1,15 +1,14 @@
 /**
- * ilert's HTTP API: the only file that knows its paths, headers and status codes.
+ * ilert's HTTP API for events and heartbeats: the only file that knows their paths and headers.
  * Source: contract of the events API (`POST /api/events`) and of heartbeats (`/api/heartbeats`, `/api/pings`).
  */
 
 import { type AlertEvent, eventBody } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
-import { parseRetryAfter } from "../domain/retry_policy.ts";
-import { Deadlines } from "../runtime/deadlines.ts";
-import { discard, excerptOf, networkFailure } from "../runtime/http_answers.ts";
-import { LEGACY_HEARTBEAT_KEY } from "./heartbeat_keys.ts";
+import { discard, excerptOf } from "../runtime/http_answers.ts";
 import { VERSION } from "../runtime/version.ts";
+import { LEGACY_HEARTBEAT_KEY } from "./heartbeat_keys.ts";
+import { Requests, unreachable } from "./requests.ts";
 
 export interface IlertConfig {
   /** Scheme and host, without a trailing slash. */
@@ -24,7 +23,6 @@ export type PingResult =
   /** Final: asking again would get the same answer. */
   | { ok: false; reason: string; isFinal: boolean };
 
-const REQUEST_TIMEOUT_MS = 28_000;
 const PING_HEADERS: [string, string][] = [["user-agent", `ilagent/${VERSION}`]];
 const EVENT_HEADERS: [string, string][] = [
   ...PING_HEADERS,
@@ -34,26 +32,23 @@ const EVENT_HEADERS: [string, string][] = [
 
 export class IlertApi implements Disposable {
   readonly #config: IlertConfig;
-  readonly #client: Deno.HttpClient;
-  readonly #deadlines = new Deadlines(REQUEST_TIMEOUT_MS);
-  readonly #now: () => number;
+  readonly #requests: Requests;
 
   constructor(config: IlertConfig, now: () => number) {
     this.#config = config;
-    this.#client = Deno.createHttpClient({ poolMaxIdlePerHost: config.connections });
-    this.#now = now;
+    this.#requests = new Requests(config.connections, now);
   }
 
   /** One attempt. Answers with an outcome for whatever the network does; throws only for a bug. */
   async deliver(event: AlertEvent, apiPath: string | null, signal: AbortSignal): Promise<Outcome> {
     const url = `${this.#config.apiHost}/api${apiPath ?? "/events"}`;
     const init = { method: "POST", headers: EVENT_HEADERS, body: eventBody(event) };
-    return await this.#request(url, init, signal, async (response) => {
+    return await this.#requests.send<Outcome>(url, init, signal, async (response) => {
       if (response.ok) {
         await discard(response);
         return { kind: "delivered", correlationId: response.headers.get("correlation-id") };
       }
-      return this.#classify(response, await excerptOf(response));
+      return this.#requests.refusal(response, await excerptOf(response));
     }, unreachable);
   }
 
@@ -63,7 +58,7 @@ export class IlertApi implements Disposable {
     const [method, url] = key.startsWith(LEGACY_HEARTBEAT_KEY)
       ? ["GET", `${this.#config.apiHost}/api/heartbeats/${path}`]
       : ["HEAD", `${this.#config.heartbeatHost}/api/pings/${path}`];
-    return await this.#request<PingResult>(
+    return await this.#requests.send<PingResult>(
       url,
       { method, headers: PING_HEADERS },
       signal,
@@ -79,41 +74,6 @@ export class IlertApi implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#deadlines[Symbol.dispose]();
-    this.#client.close();
+    this.#requests[Symbol.dispose]();
   }
-
-  #classify(response: Response, responseBody: string): Outcome {
-    const { status } = response;
-    const reason = `ilert answered ${status}`;
-    const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), this.#now());
-    if (status === 429) return { kind: "retry", cause: "throttled", status, reason, retryAfterMs };
-    if (status === 408) return { kind: "retry", cause: "timed_out", status, reason, retryAfterMs };
-    if (status >= 500) return { kind: "retry", cause: "server_error", status, reason, retryAfterMs };
-    return { kind: "rejected", status, reason, responseBody };
-  }
-
-  async #request<T>(
-    url: string,
-    init: RequestInit,
-    signal: AbortSignal,
-    answered: (response: Response) => Promise<T>,
-    failed: (reason: string) => T,
-  ): Promise<T> {
-    const limit = this.#deadlines.signal(signal);
-    try {
-      return await answered(
-        await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
-      );
-    } catch (error) {
-      if (signal.aborted) return failed("the agent is shutting down");
-      return failed(
-        limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
-      );
-    }
-  }
-}
-
-function unreachable(reason: string): Outcome {
-  return { kind: "retry", cause: "unreachable", status: null, reason, retryAfterMs: null };
 }
