@@ -255,7 +255,11 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["src/clients/kafka/", "src/clients/read_buffer.ts"],
   "node:crypto": ["src/clients/tls_material.ts"],
-  "node:net": ["src/clients/kafka/sockets.ts", "src/clients/mqtt/connection.ts", "src/clients/read_buffer.ts"],
+  "node:net": [
+    "src/clients/kafka/sockets.ts",
+    "src/clients/mqtt/connection.ts",
+    "src/clients/read_buffer.ts",
+  ],
   "node:path": ["src/config/", "src/commands/"],
   "node:process": ["src/runtime/process_warnings.ts"],
   "node:sqlite": ["src/queue/"],

@@ -94,7 +94,9 @@ Deno.test("routeOf() takes the topics of Kafka as they are written", () => {
 });
 
 Deno.test("filterFlaw() takes every filter of MQTT 5, section 4.7, and says what is wrong with others", () => {
-  for (const filter of ["a", "/", "/a", "a//b", "+", "#", "a/#", "a/+/b", "+/+/#", "$SYS/#", "$share/g/a/+/#"]) {
+  for (
+    const filter of ["a", "/", "/a", "a//b", "+", "#", "a/#", "a/+/b", "+/+/#", "$SYS/#", "$share/g/a/+/#"]
+  ) {
     assert.equal(filterFlaw(filter), null, filter);
   }
   const table: [filter: string, flaw: RegExp][] = [

@@ -37,12 +37,10 @@ export class KafkaSockets implements Disposable {
       onConnect();
     };
     const reading = readBuffer((chunk) => socket.push(chunk));
-    const socket: Socket = ssl === null
-      ? connectTcp({ ...target, ...reading }, connected)
-      : connectTls(
-        { ...target, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl, ...reading },
-        connected,
-      );
+    const socket: Socket = ssl === null ? connectTcp({ ...target, ...reading }, connected) : connectTls(
+      { ...target, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl, ...reading },
+      connected,
+    );
     // Small requests whose answers are waited for.
     socket.setNoDelay(true);
     this.#open.add(socket);
