@@ -167,6 +167,7 @@ async function tlsProperties(folder: string, certificates: Certificates): Promis
     "ssl.keystore.location": keyStore,
     "ssl.truststore.type": "PEM",
     "ssl.truststore.location": trustStore,
+    "listener.name.ssl.ssl.client.auth": "requested",
   };
 }
 

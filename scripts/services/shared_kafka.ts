@@ -3,7 +3,7 @@
  * A test that is run without that starts its own.
  */
 
-import { Certificates } from "./certificates.ts";
+import { Certificates, type KeyPair } from "./certificates.ts";
 import { type KafkaListener, startKafka } from "./kafka.ts";
 
 /** To be shared, so nobody may stop it; topics and groups must have names of their own. */
@@ -11,6 +11,8 @@ export interface SharedKafka extends AsyncDisposable {
   /** `host:port`. */
   address(listener: KafkaListener): string;
   readonly caFile: string;
+  /** SSL takes clients without a certificate too, and of those with one only whom this authority has certified. */
+  readonly client: KeyPair;
   /** Passwords by name. */
   readonly users: Readonly<Record<string, string>>;
 }
@@ -18,6 +20,7 @@ export interface SharedKafka extends AsyncDisposable {
 interface HandedOver {
   addresses: Record<KafkaListener, string>;
   caFile: string;
+  client: KeyPair;
   users: Record<string, string>;
 }
 
@@ -29,16 +32,18 @@ const USERS = { alice: "alice-secret" };
 export async function handOver(): Promise<AsyncDisposable & { env: Record<string, string> }> {
   const kafka = await startOwn();
   const addresses = Object.fromEntries(LISTENERS.map((name) => [name, kafka.address(name)]));
-  const env = { [VARIABLE]: JSON.stringify({ addresses, caFile: kafka.caFile, users: kafka.users }) };
+  const { caFile, client, users } = kafka;
+  const env = { [VARIABLE]: JSON.stringify({ addresses, caFile, client, users }) };
   return { env, [Symbol.asyncDispose]: () => kafka[Symbol.asyncDispose]() };
 }
 
 export async function sharedKafka(): Promise<SharedKafka> {
   const text = Deno.env.get(VARIABLE);
   if (text === undefined) return await startOwn();
-  const { addresses, caFile, users } = JSON.parse(text) as HandedOver;
+  const { addresses, caFile, client, users } = JSON.parse(text) as HandedOver;
   return {
     caFile,
+    client,
     users,
     address: (name) => addresses[name],
     [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -53,6 +58,7 @@ async function startOwn(): Promise<SharedKafka> {
   return {
     address: (name) => kafka.address(name),
     caFile: certificates.caFile,
+    client: certificates.client,
     users: USERS,
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };

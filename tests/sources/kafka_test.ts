@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Certificates, type KeyPair } from "../../scripts/services/certificates.ts";
 import { sharedKafka } from "../../scripts/services/shared_kafka.ts";
 import type { KafkaConnection } from "../../src/clients/kafka_connection.ts";
 import type { KafkaConsumerConfig } from "../../src/sources/consumers_config.ts";
@@ -282,6 +283,30 @@ brokerTest(
   },
 );
 
+brokerTest(
+  "KafkaSource shows the broker its certificate; one that the broker does not trust is in the readiness",
+  KAFKA,
+  async () => {
+    await using site = await Site.open();
+    await using strangers = await Certificates.create();
+    const topic = await site.peer.createTopic(1);
+    await site.send(topic, ["1"]);
+    const connection = ({ certFile, keyFile }: KeyPair): KafkaConnection => ({
+      brokers: [site.address("SSL")],
+      tls: { caPath: site.caFile, certPath: certFile, keyPath: keyFile },
+      sasl: null,
+    });
+    const agent = site.start([topic], { from: "beginning", connection: connection(site.client) });
+    await until(() => agent.receiver.taken.length === 1, "a message");
+    const other = site.start([topic], { connection: connection(strangers.client) });
+    await until(
+      () => /certificate|handshake|alert|closed|reset/i.test(other.source.readiness()?.error ?? ""),
+      "the readiness says it",
+    );
+    assert.equal(other.receiver.taken.length, 0);
+  },
+);
+
 function numbers(count: number): string[] {
   return Array.from({ length: count }, (_, n) => `${n}`);
 }
@@ -318,6 +343,10 @@ class Site implements AsyncDisposable {
 
   get caFile(): string {
     return this.#kafka.caFile;
+  }
+
+  get client(): KeyPair {
+    return this.#kafka.client;
   }
 
   get password(): string {
