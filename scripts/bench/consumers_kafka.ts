@@ -119,6 +119,7 @@ class KafkaBench {
     await client.ask({ kind: "connect", ...place, inFlight: IN_FLIGHT });
     return {
       pid: client.pid,
+      isSubject: false,
       async [Symbol.asyncDispose]() {
         await client.ask({ kind: "disconnect" });
         await client[Symbol.asyncDispose]();

@@ -10,6 +10,8 @@ import { type Comparison, median, percentile } from "./statistics.ts";
 /** Something that takes messages from a broker to the API, until it is disposed. */
 export interface Consumer extends AsyncDisposable {
   pid: number;
+  /** Whether it is the agent, and not the baseline. */
+  isSubject: boolean;
 }
 
 /** As many as the agent keeps by default. */
@@ -24,7 +26,7 @@ export function eventTexts(firstNumber: number, count: number): string[] {
 }
 
 export function consumerOf(agent: AgentProcess): Consumer {
-  return { pid: agent.pid, [Symbol.asyncDispose]: async () => void await agent.stop() };
+  return { pid: agent.pid, isSubject: true, [Symbol.asyncDispose]: async () => void await agent.stop() };
 }
 
 export class ConsumersBench {
@@ -54,14 +56,13 @@ export class ConsumersBench {
     await using consumer = await connect();
     const pids = { consumer: consumer.pid, "emulated API": api.pid, broker: this.#brokerPid };
     const end = await shares.during(pids, () => api.until(messages, DRAIN_MS_MAX));
-    this.observeMemory(consumer.pid);
+    if (consumer.isSubject) this.observeMemory(consumer.pid);
     const { delivered, duplicates, firstAt, lastAt } = end;
     if (delivered < messages) throw new Error(`Only ${delivered} of ${messages} events arrived at the API`);
     if (duplicates > 0) this.stage.note(`${this.#name}: ${duplicates} events arrived twice`);
     return 1_000 * (messages - 1) / ((lastAt ?? NaN) - (firstAt ?? NaN));
   }
 
-  /** Of the subject: baselines would only raise it. */
   observeMemory(pid: number): void {
     this.#peakMegabytes = Math.max(this.#peakMegabytes, peakMegabytes(pid));
   }

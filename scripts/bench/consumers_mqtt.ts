@@ -134,6 +134,7 @@ class MqttBench {
     await client.ask({ kind: "connect", url: this.#url, session, apiUrl, inFlight: IN_FLIGHT });
     return {
       pid: client.pid,
+      isSubject: false,
       async [Symbol.asyncDispose]() {
         await client.ask({ kind: "disconnect" });
         await client[Symbol.asyncDispose]();
