@@ -24,15 +24,6 @@ export interface Enrichment {
   services: EventService[];
 }
 
-export const NO_ENRICHMENT: Enrichment = {
-  labels: {},
-  labelPaths: {},
-  severity: null,
-  severityPath: null,
-  routingKeyPath: null,
-  services: [],
-};
-
 /** What the dot paths lead to, where it can be used. */
 interface Mapped {
   labels: { [name: string]: string };
