@@ -88,7 +88,7 @@ export class LiveLanes {
     low = Math.imul(low ^ low >>> 15, 0xc2b2ae35) ^ high >>> 13;
     high ^= high >>> 16;
     low ^= low >>> 16;
-    return [high >>> 0, low >>> 0 || 1];
+    return [high >>> 0, Math.max(1, low >>> 0)];
   }
 
   #add(lane: Fingerprint): boolean {
