@@ -149,6 +149,23 @@ Deno.test("DirectQueue.release() forgets an event whose message was taken back",
   await assert.rejects(all.queue.settle(claimed, DELIVERED), /settled already/);
 });
 
+Deno.test("DirectQueue.rescan() makes claimable what is due, and what is released at once", async () => {
+  using all = new Setting();
+  for (const summary of ["soon", "later"]) all.deliver({ summary });
+  for (const waitMs of [1_000, 2_000]) {
+    const nextAttemptAt = all.clock.now() + waitMs;
+    await all.queue.settle(all.take(), { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "down" });
+  }
+  await all.clock.advance(1_000);
+  assert.equal(all.queue.claim(nobody), null);
+  all.queue.rescan();
+  const soon = all.take();
+  assert.deepEqual([soon.event.summary, all.queue.claim(nobody)], ["soon", null]);
+  assert.equal(all.queue.nextDueAt(), all.clock.now() + 1_000);
+  all.queue.release(soon);
+  assert.equal(all.take().event.summary, "soon");
+});
+
 Deno.test("DirectQueue.deliver() refuses what its broker has taken back already", async () => {
   using all = new Setting();
   all.broker.abort(new Error("gone"));
