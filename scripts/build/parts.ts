@@ -1,7 +1,7 @@
 /**
  * The program in a few modules instead of one, because each thread holds the source, and V8's code, of every module that
- * it loads, used or not: the main thread and the script's worker need a fifth of the whole, and most agents no client of a
- * broker. More and smaller modules would make the start slower.
+ * it loads, used or not: the script's worker needs a hundredth of the whole, the main thread a tenth, and most agents no
+ * client of a broker. More and smaller modules would make the start slower.
  */
 
 import { join } from "node:path";
@@ -20,13 +20,16 @@ export interface Part {
 export const MAIN_PART = "ilagent.js";
 
 export const PARTS: readonly Part[] = [
+  { file: "command.js", from: "src/commands/run.ts", names: ["runOrReport"] },
   { file: "agent.js", from: "src/jail/worker.ts", names: ["serveJob"] },
+  { file: "script.js", from: "src/jail/script_worker.ts", names: ["serveScript"] },
   { file: "brokers.js", from: "src/jail/broker_worker.ts", names: ["serveBrokerSearch"] },
   {
     file: "kafkajs.js",
     from: "kafkajs",
     names: ["AssignerProtocol", "CompressionCodecs", "CompressionTypes", "Kafka", "logLevel", "Partitioners"],
   },
+  { file: "yaml.js", from: "yaml", names: ["parseDocument"] },
   { file: "mqtt.js", from: "mqtt", names: ["default"] },
 ];
 

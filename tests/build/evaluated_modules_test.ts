@@ -43,10 +43,10 @@ Deno.test("each part of the program has all names under which the sources import
     (await filesBelow(join(ROOT, "src"))).map((path) => Deno.readTextFile(path)),
   );
   for (const { from, names } of PARTS.filter(({ from }) => !from.endsWith(".ts"))) {
-    const clauses = sources.flatMap((
-      text,
-    ) => [...text.matchAll(/^(?:im|ex)port (?!type)([^;]*?) from "([^"]+)";/gm)])
-      .filter(([, , specifier]) => specifier === from).map(([, clause]) => clause!);
+    const clauses = sources.flatMap((text) => [
+      ...text.matchAll(/^(?:im|ex)port (?!type)([^;]*?) from "([^"]+)";/gm),
+      ...text.matchAll(/const (\{.*\}) = await import\("([^"]+)"\);/g),
+    ]).filter(([, , specifier]) => specifier === from).map(([, clause]) => clause!);
     const [, named = ""] = /\{(.*)\}/s.exec(clauses.join(",").replace(/\}.*?\{/gs, ",")) ?? [];
     const values = named.split(",").map((name) => name.trim()).filter((name) => !/^type |^$/.test(name));
     const all = clauses.some((clause) => /^\w/.test(clause)) ? ["default", ...values] : values;
@@ -62,7 +62,7 @@ Deno.test("ilagent evaluates in each mode only what that mode uses", async (test
     const { stdout, stderr } = await runAgent(["--version"], { command });
     assert.match(stdout, /^ilagent \d/);
     assert.deepEqual(packagesIn(stderr), []);
-    assert.ok(stderr.includes(`${MARK}src/commands/run.ts`), "the modules do tell");
+    assert.deepEqual(partsIn(stderr), [MAIN_PART, "command.js"]);
   });
 
   await test.step("event: neither a package nor the queue", async () => {
@@ -100,12 +100,13 @@ async function telltale(folder: TempFolder): Promise<string[]> {
   await bundleProgram(program, ROOT, { minify: false });
   for (const file of PART_FILES) {
     const path = join(program, file);
+    const telling = (name: string) =>
+      `Deno.stderr.writeSync(new TextEncoder().encode(${JSON.stringify(`${MARK}${name}\n`)}));`;
     const text = (await Deno.readTextFile(path)).replace(
       /^ {2}(?:async )?"([^"\n]+)"\([^()\n]*\) \{$/gm,
-      (start, module: string) =>
-        `${start}Deno.stderr.writeSync(new TextEncoder().encode(${JSON.stringify(`${MARK}${module}\n`)}));`,
+      (start, module: string) => `${start}${telling(module)}`,
     );
-    await Deno.writeTextFile(path, text);
+    await Deno.writeTextFile(path, `${telling(`part ${file}`)}\n${text}`);
   }
   return [
     Deno.execPath(),
@@ -129,10 +130,15 @@ function said(agent: AgentProcess): string {
   return agent.stderrLines.join("\n");
 }
 
+function partsIn(output: string): string[] {
+  return [...output.matchAll(/^evaluated part (\S+)$/gm)].map(([, file]) => file!);
+}
+
 /** By the folders in which Deno keeps packages: `…/<registry>/[@scope/]<name>/<version>/`. */
 function packagesIn(output: string): string[] {
   const names = [...output.matchAll(/^evaluated \S*\/npm\/[^/]+\/((?:@[^/]+\/)?[^/]+)\//gm)].map(([, name]) =>
     name!
   );
-  return [...new Set(names)];
+  const whole = PARTS.filter(({ file, from }) => !from.endsWith(".ts") && partsIn(output).includes(file));
+  return [...new Set([...names, ...whole.map(({ from }) => from)])];
 }
