@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
-import { AgentProcess, freePort } from "../support/agent_process.ts";
+import { AgentProcess, freePort, MAIN, runAgent } from "../support/agent_process.ts";
 import { edgePayload } from "../support/edge_items.ts";
 import { IlertEmulator } from "../support/ilert_emulator.ts";
 import { TempFolder } from "../support/temp_folder.ts";
@@ -108,3 +108,32 @@ for (const { name, flags, right, what, exitCode } of LACKS) {
     assert.ok(!agent.stderrLines.some((line) => /^\s+at /.test(line)), agent.stderrLines.join("\n"));
   });
 }
+
+Deno.test("a program that was started with too few rights names Deno's flags for the others, and starts nothing", async () => {
+  using folder = new TempFolder();
+  const command = [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--allow-read",
+    "--allow-write",
+    "--allow-env",
+  ];
+  const args = ["daemon", "-f", folder.file("a.db3"), "-p", "18977", "--host", "127.0.0.1"];
+  for (
+    const more of [[], ["-m", "broker.invalid", "-e", "t"], [
+      "--kafka_brokers",
+      "broker.invalid:9092",
+      "-e",
+      "t",
+    ]]
+  ) {
+    const { code, stderr } = await runAgent([...args, ...more], {
+      command: [...command, "--allow-net=api.ilert.com:443,127.0.0.1:18977", MAIN],
+    });
+    assert.equal(code, 2);
+    assert.match(stderr, /^ilagent: Deno was started without rights .*: add --allow-net=(\S+)\n$/);
+    assert.ok(stderr.includes(more.length === 0 ? "beat.ilert.com:443" : "broker.invalid:"), stderr);
+  }
+});
