@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { AgentProcess } from "../../tests/support/agent_process.ts";
 import { KafkaPeer } from "../../tests/support/kafka_peer.ts";
+import { sleep } from "../../tests/support/waiting_room.ts";
 import { startKafka } from "../services/kafka.ts";
 import { findKafka } from "../services/kafka_jars.ts";
 import { startMosquitto } from "../services/mosquitto.ts";
@@ -19,6 +20,8 @@ import { noteRounds } from "./throughput.ts";
 const ROUNDS = 4;
 /** An agent at work is warm: what its first bursts take says little. */
 const WARM_UP_ROUNDS = 2;
+/** Before each turn of the bare loop: the agent's bursts begin after a wait, too, and after a rest all is slower. */
+const REST_MS = 1_000;
 /** As many as are delivered without a pause; of what takes milliseconds each, fewer. */
 const BURST_ITEMS = 1_000, SLOW_BURST_ITEMS = 300;
 const SLOW_TARGET_MS = 5;
@@ -180,6 +183,7 @@ async function compare(stage: Stage, site: Site, { name, items, args, command, b
   await site.agent({ args, ...(command === undefined ? {} : { command }) });
   await site.rate(items);
   const bareRate = async () => {
+    await sleep(REST_MS, []);
     const order = { kind: "deliver", ilertUrl: site.url, afterId: site.afterId, items } as const;
     return 1_000 * items / await loop.ask(order);
   };

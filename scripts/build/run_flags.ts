@@ -19,9 +19,9 @@ export const PERMISSION_FLAGS: readonly string[] = [
   `--allow-env=${ENV_NAMES.join(",")}`,
   "--ignore-env",
   "--unstable-worker-options",
-  // V8 lets the heap grow with the load, as there is room, and keeps it: 100 MB more at the same speed. Functions that
-  // are compiled anew beside the running ones take 8 MB of their own.
-  "--v8-flags=--max-semi-space-size=2,--memory-saver-mode,--no-concurrent-recompilation",
+  // V8 lets the young generation grow with the load and keeps it, and collects the old one late: together 70 MB more
+  // in the drain of a backlog, at the same speed. What compiles functions anew beside them takes 5 to 8 MB of its own.
+  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20,--no-concurrent-recompilation",
 ];
 
 /**

@@ -1,7 +1,7 @@
 /** JSON in and out without changing a number: an id of 19 digits must reach ilert as it was sent. */
 
 /** Digits or exponents that a double may not hold; anything else is parsed the fast way. */
-const MAY_LOSE_PRECISION = /\d{16}|\d[eE][+-]?\d{2}/;
+const MAY_LOSE_PRECISION = /[0-9](?:[0-9]{15}|[eE][+-]?[0-9]{2})/;
 
 /** Part of ECMAScript's "JSON.parse source text access", not yet in TypeScript's own declarations. */
 interface RawJson {

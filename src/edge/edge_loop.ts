@@ -123,6 +123,8 @@ export class EdgeLoop {
 
   async #cycle(): Promise<CycleEnd> {
     const { health, observer } = this.#deps;
+    // Done while ilert answers, so that the first delivery hardly waits for it.
+    this.#settler.hasten();
     const answer = await this.#poll(this.#stop.signal);
     if (answer.kind === "failed") return { kind: "poll_failed", retryAfterMs: answer.retryAfterMs };
     if (this.#progress.role === "standby") {
@@ -183,7 +185,8 @@ export class EdgeLoop {
     await this.#settler.kept(this.#stop.signal);
     for (let at = 0; at < items.length;) {
       // However late ilert's answer was, one delivery brings the agent on.
-      const early = at === 0 ? null : await this.#endEarly(batchAt, term);
+      const isFree = at === 0 || this.#progress.role === null;
+      const early = isFree ? null : await this.#endEarly(batchAt, term);
       if (early !== null) return early;
       if (this.#stop.signal.aborted) return { kind: "stopped" };
       health.heading(timestampOf(items[at]));
@@ -200,7 +203,6 @@ export class EdgeLoop {
 
   /** In high availability, between two deliveries: why the rest of the batch is to be left; null where it goes on. */
   async #endEarly(batchAt: number, term: number): Promise<CycleEnd | null> {
-    if (this.#progress.role === null) return null;
     await this.#endPollBeside();
     if (this.#progress.role === "standby") return { kind: "standby" };
     const isLong = this.#deps.clock.monotonic() - batchAt >= this.#intervals.pollMs;

@@ -41,9 +41,11 @@ export interface EdgeStore {
   readonly full: string | null;
   /**
    * Keeps the cursor in its own time: several moves may become one write. It is never ahead of the call.
-   * `cursorKept()` resolves when the last move survives a kill; a loss of power some milliseconds later.
+   * `hastenCursor()` begins with that now. `cursorKept()` resolves when the last move survives a kill; a loss of power
+   * some milliseconds later.
    */
   moveCursor(id: string): void;
+  hastenCursor(): void;
   cursorKept(): Promise<void>;
   /** Durable when it resolves, with the cursor moved to `cursor` unless that is null. Keeps trying while the disk fails. */
   bury(dead: DeadItem, cursor: string | null): Promise<void>;

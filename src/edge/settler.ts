@@ -55,6 +55,11 @@ export class Settler {
     this.#abort.abort();
   }
 
+  /** Begins to keep the cursor, for `kept()`. */
+  hasten(): void {
+    this.#store.hastenCursor();
+  }
+
   /** Resolves when the cursor is kept, or with the signal. */
   async kept(signal: AbortSignal): Promise<void> {
     const { promise: aborted, resolve } = Promise.withResolvers<void>();

@@ -26,17 +26,18 @@ export class Requests implements Disposable {
     answered: (response: Response) => Promise<T>,
     failed: (reason: string) => T,
   ): Promise<T> {
-    const limit = this.#deadlines.signal(signal);
-    try {
-      return await answered(
-        await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
-      );
-    } catch (error) {
-      if (signal.aborted) return failed("the agent is shutting down");
-      return failed(
-        limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
-      );
-    }
+    return await this.#deadlines.within(signal, async (limit) => {
+      try {
+        return await answered(
+          await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
+        );
+      } catch (error) {
+        if (signal.aborted) return failed("the agent is shutting down");
+        return failed(
+          limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
+        );
+      }
+    });
   }
 
   /** What an answer that is not 2xx means. `to` names the call, where several make one delivery. */

@@ -23,7 +23,10 @@ import { diskFailure, FILE_GONE } from "./sqlite_errors.ts";
  * Between two writes of the cursor while deliveries follow each other faster than that: each would cost them as much as
  * a delivery. A kill repeats what was delivered in this time.
  */
-const CURSOR_PAUSE_MS = 10;
+const CURSOR_PAUSE_MS = 25;
+
+/** Between two fsyncs of it, which take the processor from the deliveries. A loss of power repeats this time. */
+const CURSOR_SYNC_PAUSE_MS = 100;
 
 /** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
 const CURSOR_KEY_DIGITS = 16;
@@ -51,6 +54,9 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   /** Writes the next move at once; null where none is held back. */
   #hasten: (() => void) | null = null;
   #cursorPausedUntil = 0;
+  #syncPausedUntil = 0;
+  /** Null where no fsync is to come. */
+  #cancelSync: (() => void) | null = null;
   #onKept: (() => void)[] = [];
   #mayHaveReturned = true;
   #foreignChanges: number;
@@ -132,8 +138,12 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     if (!this.#isCursorBusy && id !== this.#kept) this.#keepCursor();
   }
 
-  async cursorKept(): Promise<void> {
+  hastenCursor(): void {
     this.#hasten?.();
+  }
+
+  async cursorKept(): Promise<void> {
+    this.hastenCursor();
     while (this.#isCursorBusy) await new Promise<void>((resolve) => this.#onKept.push(resolve));
   }
 
@@ -199,6 +209,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hasten?.();
     await this.#commits[Symbol.asyncDispose]();
+    this.#cancelSync?.();
     await this.#log.request();
     this.#database[Symbol.dispose]();
   }
@@ -229,10 +240,22 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   #cursorWritten(): void {
     this.#kept = this.#written;
     this.#cursorPausedUntil = this.#clock.monotonic() + CURSOR_PAUSE_MS;
-    void this.#log.request();
+    this.#syncCursor();
     if (this.#wanted !== this.#kept) return this.#keepCursor();
     this.#isCursorBusy = false;
     for (const resolve of this.#onKept.splice(0)) resolve();
+  }
+
+  #syncCursor(): void {
+    if (this.#cancelSync !== null) return;
+    const pauseMs = Math.max(0, this.#syncPausedUntil - this.#clock.monotonic());
+    const sync = () => {
+      this.#cancelSync = null;
+      this.#syncPausedUntil = this.#clock.monotonic() + CURSOR_SYNC_PAUSE_MS;
+      void this.#log.request();
+    };
+    if (pauseMs === 0) sync();
+    else this.#cancelSync = this.#clock.after(pauseMs, sync);
   }
 
   /** Durable when it resolves; tried again while the disk fails. */

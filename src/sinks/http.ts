@@ -36,7 +36,7 @@ export class HttpSink implements Sink {
   async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
     const outcomes: SinkOutcome[] = [];
     for (const item of items) {
-      const outcome = await this.#send(item, signal);
+      const outcome = await this.#deadlines.within(signal, (limit) => this.#send(item, signal, limit));
       outcomes.push(outcome);
       if (outcome.kind === "retry") break;
     }
@@ -49,8 +49,7 @@ export class HttpSink implements Sink {
     return Promise.resolve();
   }
 
-  async #send(item: EdgeItem, signal: AbortSignal): Promise<SinkOutcome> {
-    const limit = this.#deadlines.signal(signal);
+  async #send(item: EdgeItem, signal: AbortSignal, limit: AbortSignal): Promise<SinkOutcome> {
     const { url, method } = this.#target;
     const headers = [...this.#headers, ...headersOf(item)];
     try {

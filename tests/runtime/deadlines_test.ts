@@ -26,3 +26,21 @@ Deno.test("Deadlines.signal() is aborted with the outer signal, and at once wher
   assert.equal(deadlines.signal(outer.signal).aborted, true);
   assert.equal(other.aborted, false);
 });
+
+Deno.test("Deadlines.within() gives each work a signal of its own, aborted with the outer one or when the time is over", async () => {
+  using deadlines = new Deadlines(100);
+  const outer = new AbortController();
+  const ends: string[] = [];
+  const work = (name: string) => async (signal: AbortSignal) => {
+    await aborted(signal);
+    ends.push(name);
+    return signal;
+  };
+  const cut = deadlines.within(outer.signal, work("cut"));
+  const late = deadlines.within(new AbortController().signal, work("late"));
+  outer.abort();
+  assert.notEqual(await cut, await late);
+  assert.deepEqual(ends, ["cut", "late"]);
+  const after = await deadlines.within(outer.signal, (signal) => Promise.resolve(signal.aborted));
+  assert.equal(after, true);
+});

@@ -28,6 +28,8 @@ export class MemoryEdgeStore implements EdgeStore {
     void this.cursorKept();
   }
 
+  hastenCursor(): void {}
+
   async cursorKept(): Promise<void> {
     await this.#disk;
     this.cursor = this.#wanted;
