@@ -11,7 +11,6 @@
  * mqtt.js to what this relies on: tests/clients/mqtt/connection_test.ts.
  */
 
-import { Socket } from "node:net";
 import mqtt, { type IPublishPacket, type MqttClient, type Packet } from "mqtt";
 import type { Clock } from "../../runtime/clock.ts";
 import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
@@ -231,7 +230,7 @@ export class Connection {
       this.#hasStream = true;
       const { stream } = this.#client;
       // A ping that is to hasten the broker must not wait for it. A websocket sees to that itself.
-      if (stream instanceof Socket) stream.setNoDelay(true);
+      if (isSocket(stream)) stream.setNoDelay(true);
       // Errors without a code, such as a denied permission, mqtt.js keeps to itself.
       stream.on("error", (error: unknown) => this.#failed(error));
       // Before mqtt.js reads it, in case it cannot.
@@ -356,6 +355,10 @@ export class Connection {
       clear: (cancel: () => void) => cancel(),
     };
   }
+}
+
+function isSocket(stream: object): stream is { setNoDelay(isOn: boolean): void } {
+  return "setNoDelay" in stream;
 }
 
 interface Limits {
