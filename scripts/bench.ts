@@ -6,6 +6,7 @@
 
 import { BUILT } from "../tests/support/agent_process.ts";
 import { parseArguments, USAGE } from "./bench/arguments.ts";
+import { binary } from "./bench/binary.ts";
 import { blocked } from "./bench/blocked.ts";
 import { consumersKafka } from "./bench/consumers_kafka.ts";
 import { consumersMqtt } from "./bench/consumers_mqtt.ts";
@@ -39,6 +40,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   blocked: { run: blocked, sharing: `${ALL_THREE}, mostly idle` },
   outage: { run: outage, sharing: `${ALL_THREE}, mostly idle` },
   idle: { run: idle, sharing: "the one process that is measured" },
+  binary: { run: binary, sharing: "the processes that are measured, which do nothing at the same time" },
   jail: { run: jail, sharing: ALL_THREE },
   observability: { run: observability, sharing: ALL_THREE },
   edge: { run: edge, sharing: "emulated ilert with its webhook, agent and, where there is one, broker" },

@@ -9,8 +9,9 @@
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { bundle } from "./build/bundle.ts";
+import { bundleProgram } from "./build/bundle.ts";
 import { compile } from "./build/compile.ts";
+import { MAIN_PART, PART_FILES } from "./build/parts.ts";
 import { pinnedRuntime } from "./build/pinned_runtime.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "./build/run_flags.ts";
 import { sha256, writeSelfExtracting } from "./build/self_extracting.ts";
@@ -18,7 +19,8 @@ import { ownTarget, type Target, targetNamed } from "./build/targets.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DIST = join(ROOT, "dist");
-const BUNDLE = join(DIST, "ilagent.js");
+/** The folder of the bundled program, which both forms and the container image hold. */
+const PROGRAM = join(DIST, "program");
 
 const FORMS = ["auto", "compile", "self-extracting"] as const;
 type Form = typeof FORMS[number];
@@ -43,13 +45,13 @@ interface Options {
 async function build({ form, target, output }: Options): Promise<string> {
   await Deno.mkdir(DIST, { recursive: true });
   await Deno.mkdir(dirname(output), { recursive: true });
-  await bundle("main.ts", BUNDLE, ROOT);
+  await bundleProgram(PROGRAM, ROOT);
 
   if (form === "self-extracting") {
     await selfExtract(target, output);
     return await describe(output, form);
   }
-  const outcome = await compile(BUNDLE, output, target ?? ownTarget());
+  const outcome = await compile(join(PROGRAM, MAIN_PART), output, target ?? ownTarget());
   if (outcome.kind === "compiled") return await describe(output, "compiled");
   if (form === "compile") throw new Error(`Cannot compile: ${outcome.reason}`);
   await selfExtract(target, output);
@@ -61,7 +63,7 @@ async function selfExtract(target: Target | null, output: string): Promise<void>
     throw new Error("Cannot build a self-extracting file for Windows: it needs a POSIX shell");
   }
   await writeSelfExtracting({
-    bundle: BUNDLE,
+    program: PART_FILES.map((file) => join(PROGRAM, file)),
     runtime: target === null ? Deno.execPath() : await pinnedRuntime(target, DIST),
     target: target ?? ownTarget(),
     runFlags: [...PERMISSION_FLAGS, ...ISOLATION_FLAGS],

@@ -48,10 +48,10 @@ async function main([command, ...args]: string[]): Promise<void> {
     }
     case "image": {
       const pairs = args.slice(1).map((pair) => pair.split("=") as [string, string]);
-      const bundle = join(ROOT, "dist", "ilagent.js");
+      const program = join(ROOT, "dist", "program");
       return await writeImageContext({
         root: ROOT,
-        bundle,
+        program,
         runtimes: Object.fromEntries(pairs),
         folder: first,
       });

@@ -1,19 +1,21 @@
 #!/bin/sh
-# ilagent: a compressed program and its compressed runtime follow this head. The first start extracts both into a
+# ilagent: its runtime and its program, both compressed, follow this head. The first start extracts both into a
 # private folder, every later start only checks that folder and becomes the runtime (one child process: ls).
 set -eu
 
 main() {
   open_cache
   runtime=$cache/deno-@RUNTIME_SHA256@
-  bundle=$cache/ilagent-@BUNDLE_SHA256@.js
-  usable || extract
+  program=$cache/ilagent-@PROGRAM_SHA256@
+  is_first=
+  usable || { extract; is_first=1; }
 
   export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1
   deny_response_cache
   unset NODE_OPTIONS # its --require would run other code with the rights of this program
   [ -t 2 ] || export NO_COLOR=1
-  exec "$runtime" run @RUN_FLAGS@ "$bundle" "$@"
+  [ -z "$is_first" ] || fill_caches
+  exec "$runtime" run @RUN_FLAGS@ "$program/@PROGRAM@" "$@"
 }
 
 # What lies in the cache is executed without another look, so nobody else may be able to put anything there.
@@ -41,7 +43,17 @@ open_cache() {
 # A file of another owner, or a link, which may lead to any file of ours, dates from a time when others could write
 # here. On Linux -x is also false where the file system has become noexec: then extract() runs again and says so.
 usable() {
-  own "$runtime" && [ -x "$runtime" ] && own "$bundle" && [ -r "$bundle" ]
+  own "$runtime" && [ -x "$runtime" ] && own_folder "$program" || return 1
+  for file in $files; do
+    own "$program/${file#*:}" && [ -r "$program/${file#*:}" ] || return 1
+  done
+}
+
+# Deno reads the modules through at their first use, and the process that does so keeps 30 MB more for as long as it
+# lives. The agent may live for months, so a short-lived process goes first: `map` starts a worker, and reaches nothing.
+fill_caches() {
+  printf '{"integrationKey":"none"}' |
+    "$runtime" run @RUN_FLAGS@ "$program/@PROGRAM@" map --topic t >/dev/null 2>&1 || :
 }
 
 # Into this folder Deno's `caches` writes for whoever asks, without a permission: a file in its place denies that.
@@ -53,6 +65,10 @@ deny_response_cache() {
 
 own() {
   [ ! -L "$1" ] && [ -f "$1" ] && [ -O "$1" ]
+}
+
+own_folder() {
+  [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ]
 }
 
 # Everything is extracted, verified and tried in a folder of this process, then renamed into place: starts that
@@ -71,15 +87,34 @@ extract() {
     fail "cannot write into the cache folder $cache: set ILAGENT_CACHE_DIR to a folder you can write"
 
   unpack runtime $((head_bytes + 1)) "$runtime_bytes" @RUNTIME_SHA256@
-  unpack bundle $((head_bytes + runtime_bytes + 1)) "$bundle_bytes" @BUNDLE_SHA256@
+  unpack program $((head_bytes + runtime_bytes + 1)) "$program_bytes" @PROGRAM_SHA256@
+  cut_up
   chmod 500 "$work/runtime"
-  chmod 400 "$work/bundle"
   try_runtime
   put runtime "$runtime"
-  put bundle "$bundle"
+  make_folder
+  for file in $files; do put "${file#*:}" "$program/${file#*:}"; done
 
   rm -rf "$work"
   trap - EXIT HUP INT TERM
+}
+
+# The modules of the program follow each other in what was unpacked.
+cut_up() {
+  at=1
+  for file in $files; do
+    tail -c "+$at" "$work/program" | head -c "${file%%:*}" 2>/dev/null >"$work/${file#*:}" ||
+      fail "cannot extract the program into $cache (is the disk full?)"
+    chmod 400 "$work/${file#*:}"
+    at=$((at + ${file%%:*}))
+  done
+}
+
+# Another start may make it at the same time.
+make_folder() {
+  if [ -e "$program" ] || [ -L "$program" ]; then own_folder "$program" || rm -rf "$program"; fi
+  (umask 077 && mkdir "$program") 2>/dev/null || own_folder "$program" ||
+    fail "cannot write into the cache folder $cache"
 }
 
 # Into a folder of that name mv would put it and succeed.
@@ -91,7 +126,9 @@ put() {
 # Where this head starts its payloads. The space after the first number is part of it: see self_extracting.ts.
 head_bytes=@HEAD_BYTES@
 runtime_bytes=@RUNTIME_BYTES@
-bundle_bytes=@BUNDLE_BYTES@
+program_bytes=@PROGRAM_BYTES@
+# Each with its length before it, the one to run first.
+files='@FILES@'
 
 # The kernel passes a path. Only `sh ilagent` gives a bare name, which sh looks up here first and then in PATH.
 find_self() {

@@ -19,8 +19,9 @@ export const PERMISSION_FLAGS: readonly string[] = [
   `--allow-env=${ENV_NAMES.join(",")}`,
   "--ignore-env",
   "--unstable-worker-options",
-  // V8 lets the young generation grow with the load and keeps it: 40 MB more after a drain, at the same speed.
-  "--v8-flags=--max-semi-space-size=2",
+  // V8 lets the young generation grow with the load and keeps it, and collects the old one late: together 70 MB more
+  // in the drain of a backlog, at the same speed.
+  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20",
 ];
 
 /**

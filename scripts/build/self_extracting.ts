@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { constants, gunzip, gzip } from "node:zlib";
 import type { Target } from "./targets.ts";
@@ -14,9 +14,9 @@ const compress = promisify<Uint8Array, typeof GZIP, Uint8Array>(gzip);
 const decompress = promisify<Uint8Array, Uint8Array>(gunzip);
 
 export interface SelfExtractingParts {
-  /** The one module that the runtime runs. */
-  bundle: string;
-  /** An executable that takes `run <flags> <bundle> <arguments>`: Deno, for the target. */
+  /** Its modules, which lie beside each other; the runtime runs the first. */
+  program: readonly string[];
+  /** An executable that takes `run <flags> <module> <arguments>`: Deno, for the target. */
   runtime: string;
   target: Target;
   runFlags: readonly string[];
@@ -26,26 +26,30 @@ export interface SelfExtractingParts {
 }
 
 /**
- * Writes one executable file: launcher.sh, filled in, then the compressed runtime and the compressed bundle.
+ * Writes one executable file: launcher.sh, filled in, then the compressed runtime and the compressed program.
  * The same parts give the same bytes.
  */
 export async function writeSelfExtracting(parts: SelfExtractingParts): Promise<void> {
   const runtime = await Deno.readFile(parts.runtime);
   const runtimeSha256 = sha256(runtime);
   const runtimeGz = await compressOnce(runtime, join(parts.keepIn, `.runtime-${runtimeSha256}.gz`));
-  const bundle = await Deno.readFile(parts.bundle);
-  const bundleGz = await compress(bundle, GZIP);
+  const modules = await Promise.all(parts.program.map((path) => Deno.readFile(path)));
+  const names = parts.program.map((path) => basename(path));
+  const program = Buffer.concat(modules);
+  const programGz = await compress(program, GZIP);
 
   const head = fillIn(await Deno.readTextFile(LAUNCHER), {
     RUNTIME_SHA256: runtimeSha256,
     RUNTIME_BYTES: String(runtimeGz.length),
-    BUNDLE_SHA256: sha256(bundle),
-    BUNDLE_BYTES: String(bundleGz.length),
+    PROGRAM_SHA256: sha256(program),
+    PROGRAM_BYTES: String(programGz.length),
+    PROGRAM: names[0] ?? "",
+    FILES: names.map((name, at) => `${modules[at]?.length}:${name}`).join(" "),
     RUN_FLAGS: parts.runFlags.map(quote).join(" "),
     TARGET: parts.target.name,
     MACHINES: parts.target.machines.join(" | "),
   });
-  await replaceFile(parts.output, [head, runtimeGz, bundleGz], 0o755);
+  await replaceFile(parts.output, [head, runtimeGz, programGz], 0o755);
 }
 
 export function sha256(bytes: Uint8Array): string {

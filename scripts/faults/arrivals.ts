@@ -96,7 +96,20 @@ export class Arrivals {
         } else perKill.set(kill, (perKill.get(kill) ?? 0) + 1);
       }
     }
-    return { agentRepeats, senderRepeats, unexplained, mostPerKill: Math.max(0, ...perKill.values()) };
+    return { agentRepeats, senderRepeats, unexplained, mostPerKill: this.#mostPerKill(perKill) };
+  }
+
+  /** Of kills in quick succession, the mean: to which of them a repeat belongs cannot be told. */
+  #mostPerKill(repeats: ReadonlyMap<number, number>): number {
+    let most = 0, sum = 0, kills = 0;
+    for (const [index, kill] of this.#kills.entries()) {
+      sum += repeats.get(kill) ?? 0;
+      kills++;
+      if ((this.#kills[index + 1] ?? Infinity) - kill <= LOOKED_AT_LATE_MS_MAX) continue;
+      most = Math.max(most, Math.ceil(sum / kills));
+      sum = kills = 0;
+    }
+    return most;
   }
 
   /** The kill nearest to an arrival, where it may have been in flight then. */

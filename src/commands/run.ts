@@ -16,6 +16,7 @@ import {
   auditPermissions,
   eventPermissions,
   heartbeatPermissions,
+  lackingFlags,
   NO_PERMISSIONS,
   operatorPermissions,
   type Permissions,
@@ -91,6 +92,8 @@ async function runCommand(
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
       if (daemon.kind === "invalid") return refuse(daemon.problems);
+      const lacking = lackingFlags(daemonPermissions(daemon));
+      if (lacking.length > 0) return refuse([rightsMissing(lacking)]);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
       const job = daemonJob(daemon, logConfig(values), warnings);
       return report(job, await runDaemon(daemon, job));
@@ -181,7 +184,14 @@ function realPath(file: string): string {
 }
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
+  const lacking = lackingFlags(permissions);
+  if (lacking.length > 0) return refuse([rightsMissing(lacking)]);
   return report(job, await runJailed(job, permissions));
+}
+
+/** Only who runs the program from its source, or another Deno than the built file has, can bring that about. */
+function rightsMissing(flags: string[]): string {
+  return `Deno was started without rights that this configuration needs: add ${flags.join(" ")}`;
 }
 
 function report(job: Job, { exitCode, message }: JobEnd): number {

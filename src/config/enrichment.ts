@@ -1,10 +1,10 @@
 /** What the flags add to every event. */
 
-import { type Enrichment, NO_ENRICHMENT } from "../domain/enrichment.ts";
+import type { Enrichment } from "../domain/enrichment.ts";
 import type { FlagValues } from "./flags.ts";
 
 export function enrichmentOf(values: FlagValues): Enrichment {
-  const enrichment: Enrichment = {
+  return {
     labels: Object.fromEntries(values.label),
     labelPaths: Object.fromEntries(values.map_key_label),
     severity: values.severity ?? null,
@@ -12,6 +12,4 @@ export function enrichmentOf(values: FlagValues): Enrichment {
     routingKeyPath: values.map_key_routing_key ?? null,
     services: values.service,
   };
-  const isEmpty = JSON.stringify(enrichment) === JSON.stringify(NO_ENRICHMENT);
-  return isEmpty ? NO_ENRICHMENT : enrichment;
 }

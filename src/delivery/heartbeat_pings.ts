@@ -8,7 +8,7 @@
  *             └──── waiting ──▶ given up, when it is too old or too many others wait
  */
 
-import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, nextAttemptAt } from "../domain/retry_policy.ts";
+import { BACKOFF_BASE_MS, BACKOFF_CAP_MS, backoffBoundMs } from "../domain/retry_policy.ts";
 import type { PingResult } from "../ilert/api.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
@@ -32,7 +32,7 @@ const IN_FLIGHT_MAX = 16;
 const KEYS_MAX = 10_000;
 /** A ping later than this would tell of a life that may long be over. */
 const AGE_MAX_MS = 3_600_000;
-const BACKOFF = { baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS, retriesMax: 0 };
+const BACKOFF = { baseMs: BACKOFF_BASE_MS, capMs: BACKOFF_CAP_MS };
 
 export class HeartbeatPings {
   readonly #ilert: HeartbeatReceiver;
@@ -148,8 +148,8 @@ export class HeartbeatPings {
       this.#log.warn("Heartbeat {key} failed: {reason}; trying again", { key, reason });
     }
     beat.state = "waiting";
-    const dueAt = nextAttemptAt(beat.failures, now, BACKOFF, this.#random) ?? now;
-    beat.cancelRetry = this.#clock.after(dueAt - now, () => {
+    const waitMs = Math.round(this.#random() * backoffBoundMs(beat.failures, BACKOFF));
+    beat.cancelRetry = this.#clock.after(waitMs, () => {
       this.#makeDue(beat);
       this.#pump();
     });

@@ -24,15 +24,6 @@ export interface Enrichment {
   services: EventService[];
 }
 
-export const NO_ENRICHMENT: Enrichment = {
-  labels: {},
-  labelPaths: {},
-  severity: null,
-  severityPath: null,
-  routingKeyPath: null,
-  services: [],
-};
-
 /** What the dot paths lead to, where it can be used. */
 interface Mapped {
   labels: { [name: string]: string };
@@ -50,7 +41,7 @@ export function enrich(
   enrichment: Enrichment,
   explain?: Explain,
 ): { event: AlertEvent; warnings: string[] } {
-  if (enrichment === NO_ENRICHMENT) return { event, warnings: [] };
+  if (isEmpty(enrichment)) return { event, warnings: [] };
   const warnings: string[] = [];
   const mapped = {
     labels: mappedLabels(message, enrichment.labelPaths, warnings),
@@ -67,6 +58,18 @@ export function enrich(
   };
   if (explain !== undefined) explainEnrichment(event, enriched, mapped, enrichment, explain);
   return { event: enriched, warnings };
+}
+
+/** Asked for each event: most agents add nothing. */
+function isEmpty(enrichment: Enrichment): boolean {
+  const { labels, labelPaths, severity, severityPath, routingKeyPath, services } = enrichment;
+  if (severity !== null || severityPath !== null || routingKeyPath !== null) return false;
+  return services.length === 0 && hasNoKey(labels) && hasNoKey(labelPaths);
+}
+
+function hasNoKey(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
 }
 
 /** The value at a dot path such as `data.host.name`; undefined where there is none. Own properties only. */

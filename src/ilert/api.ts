@@ -100,17 +100,18 @@ export class IlertApi implements Disposable {
     answered: (response: Response) => Promise<T>,
     failed: (reason: string) => T,
   ): Promise<T> {
-    const limit = this.#deadlines.signal(signal);
-    try {
-      return await answered(
-        await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
-      );
-    } catch (error) {
-      if (signal.aborted) return failed("the agent is shutting down");
-      return failed(
-        limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
-      );
-    }
+    return await this.#deadlines.within(signal, async (limit) => {
+      try {
+        return await answered(
+          await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
+        );
+      } catch (error) {
+        if (signal.aborted) return failed("the agent is shutting down");
+        return failed(
+          limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
+        );
+      }
+    });
   }
 }
 

@@ -112,6 +112,17 @@ export function repairPermissions(file: string, aside: string): Permissions {
   return { net: [], read: [...files.read, ...corrupt], write: [...files.write, ...corrupt] };
 }
 
+/** Flags of Deno's that this thread was started without, and cannot hand on. The built file has them all. */
+export function lackingFlags({ net, read, write }: Permissions): string[] {
+  const isLacking = (descriptor: Deno.PermissionDescriptor) =>
+    Deno.permissions.querySync(descriptor).state !== "granted";
+  return denoFlags({
+    net: net.filter((host) => isLacking({ name: "net", host })),
+    read: read.filter((path) => isLacking({ name: "read", path })),
+    write: write.filter((path) => isLacking({ name: "write", path })),
+  });
+}
+
 /** As `deno run` flags. */
 export function denoFlags({ net, read, write }: Permissions): string[] {
   return Object.entries({ net, read, write }).filter(([, list]) => list.length > 0)

@@ -275,7 +275,7 @@ export class DirectQueue implements Omit<EventQueue, "enqueue">, Disposable {
     this.#waiting.delete(entry);
     if (entry.state === "ready") this.#leaveReady(entry);
     if (lane === null) return;
-    const others = this.#lanes.get(lane) ?? [];
+    const others = this.#lanes.get(lane)!;
     const place = others.indexOf(entry);
     others.splice(place, 1);
     const [head] = others;

@@ -9,6 +9,7 @@ export class FileFigures {
   readonly #pageCount: StatementSync;
   readonly #freePages: StatementSync;
   readonly #oldest: StatementSync;
+  readonly #isOldestBehind: StatementSync;
   readonly #pageSize: number;
 
   constructor(db: DatabaseSync) {
@@ -16,6 +17,7 @@ export class FileFigures {
     this.#pageCount = db.prepare("PRAGMA page_count");
     this.#freePages = db.prepare("PRAGMA freelist_count");
     this.#oldest = db.prepare("SELECT created_at FROM event_items ORDER BY rowid LIMIT 1");
+    this.#isOldestBehind = db.prepare("SELECT behind FROM event_items ORDER BY rowid LIMIT 1");
     this.#pageSize = Number(db.prepare("PRAGMA page_size").get()?.page_size);
   }
 
@@ -34,6 +36,11 @@ export class FileFigures {
   oldestAcceptedAt(): number | null {
     const row = this.#oldest.get();
     return row === undefined ? null : acceptedAtOf(row.created_at);
+  }
+
+  /** The oldest event follows none: it could only wait for an event of another lane. */
+  isOldestBehind(): boolean {
+    return this.#isOldestBehind.get()?.behind === 1;
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * Which lanes have a queued event: what tells, for each arriving event, whether it is the head of its lane.
  *
- * An index in the file would be written for each event and be looked up for each; here a lane is a fingerprint of 48
- * bits, about 8 bytes of memory. Two lanes with one fingerprint would let the event of one wait until the next start:
- * with a thousand live lanes that happens once in 10¹¹ events, with a million once in 10⁸. The fingerprints are seeded,
- * so that nobody can aim at it.
+ * An index in the file would be written for each event and be looked up for each; here a lane is a fingerprint of 64
+ * bits, 8 bytes of memory. Two live lanes with one fingerprint would let the event of one wait for the other's: with a
+ * million live lanes that happens once in 10¹³ events, and `SqliteQueue.noticeChanges()` finds it. The fingerprints are
+ * seeded, so that nobody can aim at it.
  */
 
 const CAPACITY_MIN = 1_024;
@@ -13,15 +13,18 @@ const DOUBLING_MAX = 65_536;
 const FULL_AT = 0.75, SPARSE_AT = 0.125;
 const TWO_TO_32 = 2 ** 32;
 
+/** Two words of 32 bits; the lower one is never 0, which stands for an empty place. */
+type Fingerprint = readonly [high: number, low: number];
+
 export class LiveLanes {
   readonly #seeds = crypto.getRandomValues(new Uint32Array(2));
-  /** A hash table with linear probing; both parts 0 where a place is empty. */
+  /** A hash table with linear probing. */
   #high = new Uint32Array(CAPACITY_MIN);
-  #low = new Uint16Array(CAPACITY_MIN);
+  #low = new Uint32Array(CAPACITY_MIN);
   #count = 0;
-  /** Fingerprints that came and went since the last commit. */
-  #entered: number[] = [];
-  #left: number[] = [];
+  /** That came and went since the last commit. */
+  #entered: Fingerprint[] = [];
+  #left: Fingerprint[] = [];
 
   get size(): number {
     return this.#count;
@@ -56,6 +59,8 @@ export class LiveLanes {
 
   /** Forgets all, before the lanes of the file are told by `found()`; of both a rollback takes nothing back. */
   clear(): void {
+    // Other seeds: lanes that had one fingerprint have two from now on.
+    crypto.getRandomValues(this.#seeds);
     this.#resize(CAPACITY_MIN, false);
   }
 
@@ -64,7 +69,7 @@ export class LiveLanes {
     return this.#add(this.#fingerprint(integrationKey, alertKey));
   }
 
-  #fingerprint(integrationKey: string, alertKey: string): number {
+  #fingerprint(integrationKey: string, alertKey: string): Fingerprint {
     let high = this.#seeds[0]!, low = this.#seeds[1]!;
     for (let i = 0; i < integrationKey.length; i++) {
       const code = integrationKey.charCodeAt(i);
@@ -83,23 +88,22 @@ export class LiveLanes {
     low = Math.imul(low ^ low >>> 15, 0xc2b2ae35) ^ high >>> 13;
     high ^= high >>> 16;
     low ^= low >>> 16;
-    return (high >>> 0) * 65_536 + (low & 0xffff || 1);
+    return [high >>> 0, Math.max(1, low >>> 0)];
   }
 
-  #add(lane: number): boolean {
+  #add(lane: Fingerprint): boolean {
     if (this.#count >= this.#high.length * FULL_AT) {
       const capacity = this.#high.length;
       this.#resize(capacity < DOUBLING_MAX ? capacity * 2 : Math.ceil(capacity * 1.5), true);
     }
     const place = this.#placeOf(lane);
     if (this.#low[place] !== 0) return false;
-    this.#high[place] = Math.floor(lane / 65_536);
-    this.#low[place] = lane % 65_536;
+    [this.#high[place], this.#low[place]] = lane;
     this.#count++;
     return true;
   }
 
-  #delete(lane: number): boolean {
+  #delete(lane: Fingerprint): boolean {
     const high = this.#high, low = this.#low;
     let hole = this.#placeOf(lane);
     if (low[hole] === 0) return false;
@@ -120,8 +124,7 @@ export class LiveLanes {
   }
 
   /** Where it is, or where it would go. */
-  #placeOf(lane: number): number {
-    const high = Math.floor(lane / 65_536), low = lane % 65_536;
+  #placeOf([high, low]: Fingerprint): number {
     let place = this.#homeOf(high);
     while (this.#low[place] !== 0 && (this.#low[place] !== low || this.#high[place] !== high)) {
       place = this.#after(place);
@@ -140,11 +143,11 @@ export class LiveLanes {
   #resize(capacity: number, keepsLanes: boolean): void {
     const high = this.#high, low = this.#low;
     this.#high = new Uint32Array(capacity);
-    this.#low = new Uint16Array(capacity);
+    this.#low = new Uint32Array(capacity);
     this.#count = 0;
     if (!keepsLanes) return;
     for (let place = 0; place < high.length; place++) {
-      if (low[place] !== 0) this.#add(high[place]! * 65_536 + low[place]!);
+      if (low[place] !== 0) this.#add([high[place]!, low[place]!]);
     }
   }
 }

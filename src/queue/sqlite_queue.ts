@@ -239,10 +239,13 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#heads.rescan();
   }
 
-  /** Finds out whether another process, such as `ilagent queue`, has changed the file; cheap enough for every second. */
+  /**
+   * Finds out whether another process, such as `ilagent queue`, has changed the file, or two lanes were taken for one;
+   * cheap enough for every second.
+   */
   noticeChanges(): boolean {
     const version = this.#file.foreignChanges();
-    if (version === this.#foreignChanges) return false;
+    if (version === this.#foreignChanges && !this.#file.isOldestBehind()) return false;
     this.#foreignChanges = version;
     this.#changes.recount();
     this.#commits.add({

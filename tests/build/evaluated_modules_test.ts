@@ -1,11 +1,13 @@
 /**
- * The bundle is one file, so all of it is read at every start. What a mode does not use is not evaluated all the same:
- * the bundler keeps each module a function that runs when it is first imported. Here each of them says that it runs.
+ * What a mode does not use is not evaluated: the bundler keeps each module a function that runs when it is first imported,
+ * and the clients of brokers are modules of their own. Here each of them says that it runs.
  */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { bundle } from "../../scripts/build/bundle.ts";
+import { join } from "node:path";
+import { bundleProgram } from "../../scripts/build/bundle.ts";
+import { MAIN_PART, PART_FILES, PARTS } from "../../scripts/build/parts.ts";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { AgentProcess, freePort, runAgent } from "../support/agent_process.ts";
 import { TempFolder } from "../support/temp_folder.ts";
@@ -29,10 +31,27 @@ const DAEMONS: { mode: string; flags: string[]; env?: Record<string, string>; us
   },
 ];
 
-Deno.test("the bundle evaluates of Node's modules at its start only what every mode uses", async () => {
-  const text = await Deno.readTextFile(`${ROOT}dist/ilagent.js`);
+Deno.test("the program evaluates of Node's modules at its start only what every mode uses", async () => {
+  const parts = await Promise.all(PART_FILES.map((file) => Deno.readTextFile(`${ROOT}dist/program/${file}`)));
+  const text = parts.join("\n");
   const imported = [...text.matchAll(/\bimport\b[^"'()]*["'](node:[\w/]+)["']/g)].map(([, name]) => name!);
   assert.deepEqual([...new Set(imported)].sort(), ["node:path", "node:sqlite", "node:util"]);
+});
+
+Deno.test("each part of the program has all names under which the sources import it", async () => {
+  const sources = await Promise.all(
+    (await filesBelow(join(ROOT, "src"))).map((path) => Deno.readTextFile(path)),
+  );
+  for (const { from, names } of PARTS.filter(({ from }) => !from.endsWith(".ts"))) {
+    const clauses = sources.flatMap((text) => [
+      ...text.matchAll(/^(?:im|ex)port (?!type)([^;]*?) from "([^"]+)";/gm),
+      ...text.matchAll(/const (\{.*\}) = await import\("([^"]+)"\);/g),
+    ]).filter(([, , specifier]) => specifier === from).map(([, clause]) => clause!);
+    const [, named = ""] = /\{(.*)\}/s.exec(clauses.join(",").replace(/\}.*?\{/gs, ",")) ?? [];
+    const values = named.split(",").map((name) => name.trim()).filter((name) => !/^type |^$/.test(name));
+    const all = clauses.some((clause) => /^\w/.test(clause)) ? ["default", ...values] : values;
+    assert.deepEqual([...new Set(all)].sort(), [...names].sort(), from);
+  }
 });
 
 Deno.test("ilagent evaluates in each mode only what that mode uses", async (test) => {
@@ -43,7 +62,7 @@ Deno.test("ilagent evaluates in each mode only what that mode uses", async (test
     const { stdout, stderr } = await runAgent(["--version"], { command });
     assert.match(stdout, /^ilagent \d/);
     assert.deepEqual(packagesIn(stderr), []);
-    assert.ok(stderr.includes(`${MARK}src/commands/run.ts`), "the modules do tell");
+    assert.deepEqual(partsIn(stderr), [MAIN_PART, "command.js"]);
   });
 
   await test.step("event: neither a package nor the queue", async () => {
@@ -75,21 +94,44 @@ Deno.test("ilagent evaluates in each mode only what that mode uses", async (test
   }
 });
 
-/** The agent from a bundle that is not minified, whose modules each print a line on stderr when they are evaluated. */
+/** The agent from parts that are not minified, whose modules each print a line on stderr when they are evaluated. */
 async function telltale(folder: TempFolder): Promise<string[]> {
-  const path = folder.file("telltale.js");
-  await bundle("main.ts", path, ROOT, { minify: false });
-  const text = (await Deno.readTextFile(path)).replace(
-    /^ {2}"([^"\n]+)"\([^()\n]*\) \{$/gm,
-    (start, module: string) =>
-      `${start}Deno.stderr.writeSync(new TextEncoder().encode(${JSON.stringify(`${MARK}${module}\n`)}));`,
-  );
-  await Deno.writeTextFile(path, text);
-  return [Deno.execPath(), "run", "--quiet", ...PERMISSION_FLAGS, ...ISOLATION_FLAGS, path];
+  const program = folder.file("program");
+  await bundleProgram(program, ROOT, { minify: false });
+  for (const file of PART_FILES) {
+    const path = join(program, file);
+    const telling = (name: string) =>
+      `Deno.stderr.writeSync(new TextEncoder().encode(${JSON.stringify(`${MARK}${name}\n`)}));`;
+    const text = (await Deno.readTextFile(path)).replace(
+      /^ {2}(?:async )?"([^"\n]+)"\([^()\n]*\) \{$/gm,
+      (start, module: string) => `${start}${telling(module)}`,
+    );
+    await Deno.writeTextFile(path, `${telling(`part ${file}`)}\n${text}`);
+  }
+  return [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    ...PERMISSION_FLAGS,
+    ...ISOLATION_FLAGS,
+    join(program, MAIN_PART),
+  ];
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const found = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    found.push(...(isDirectory ? await filesBelow(join(folder, name)) : [join(folder, name)]));
+  }
+  return found;
 }
 
 function said(agent: AgentProcess): string {
   return agent.stderrLines.join("\n");
+}
+
+function partsIn(output: string): string[] {
+  return [...output.matchAll(/^evaluated part (\S+)$/gm)].map(([, file]) => file!);
 }
 
 /** By the folders in which Deno keeps packages: `…/<registry>/[@scope/]<name>/<version>/`. */
@@ -97,5 +139,6 @@ function packagesIn(output: string): string[] {
   const names = [...output.matchAll(/^evaluated \S*\/npm\/[^/]+\/((?:@[^/]+\/)?[^/]+)\//gm)].map(([, name]) =>
     name!
   );
-  return [...new Set(names)];
+  const whole = PARTS.filter(({ file, from }) => !from.endsWith(".ts") && partsIn(output).includes(file));
+  return [...new Set([...names, ...whole.map(({ from }) => from)])];
 }

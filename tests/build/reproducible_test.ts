@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PART_FILES } from "../../scripts/build/parts.ts";
 import { sha256 } from "../../scripts/build/self_extracting.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 
@@ -36,7 +37,8 @@ async function buildIn(copy: string, env: Record<string, string>, umask: string)
   ];
   await run("sh", ["-c", 'umask "$0" && exec "$@"', umask, ...build], { cwd: copy, env });
   return await Promise.all(
-    ["ilagent.js", "ilagent"].map(async (name) => sha256(await Deno.readFile(join(copy, "dist", name)))),
+    ["ilagent", ...PART_FILES.map((file) => join("program", file))]
+      .map(async (name) => sha256(await Deno.readFile(join(copy, "dist", name)))),
   );
 }
 

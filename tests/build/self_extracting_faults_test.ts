@@ -71,7 +71,7 @@ Deno.test("the self-extracting file refuses a damaged payload and leaves nothing
   await using box = await sandbox();
   const intact = await Deno.readFile(box.file);
   const head = intact.indexOf(0x1f);
-  // The compressed runtime begins after the head, the compressed bundle ends the file.
+  // The compressed runtime begins after the head, the compressed program ends the file.
   for (const position of [head + 1, head + 40, intact.length - 1, intact.length - 12]) {
     const damaged = intact.slice();
     damaged[position]! ^= 0xff;
@@ -83,7 +83,7 @@ Deno.test("the self-extracting file refuses a damaged payload and leaves nothing
 Deno.test("the self-extracting file refuses a payload that is intact but not its own", async () => {
   await using box = await sandbox();
   const text = new TextDecoder("latin1").decode(await Deno.readFile(box.file));
-  const sum = /unpack bundle .* ([0-9a-f]{64})\n/.exec(text)![1]!;
+  const sum = /unpack program .* ([0-9a-f]{64})\n/.exec(text)![1]!;
   const other = text.replaceAll(sum, "0".repeat(64));
   await assertRefused(box, Uint8Array.from(other, (character) => character.charCodeAt(0)));
 });
@@ -130,24 +130,40 @@ for (const missing of ["gzip", "sha256sum"]) {
   });
 }
 
-/** All but the folder that Deno keeps for itself. */
+/** Paths below the cache folder, of all but what Deno keeps for itself. */
 async function executed(cache: string): Promise<string[]> {
-  return (await names(cache)).filter((name) => name !== "deno");
+  const found = [];
+  for (const name of await names(cache)) {
+    if (name === "deno") continue;
+    found.push(name);
+    if (name.startsWith("ilagent-")) {
+      found.push(...(await names(join(cache, name))).map((file) => join(name, file)));
+    }
+  }
+  return found;
 }
 
 Deno.test("the self-extracting file never runs a link or a folder that lies where its files belong", async () => {
   await using box = await sandbox();
   assert.equal((await box.start([])).code, 0);
-  const foreign = join(box.path, "foreign");
-  await Deno.writeTextFile(foreign, "#!/bin/sh\necho foreign\n", { mode: 0o755 });
-  for (const name of await executed(box.cache)) {
+  const foreign = join(box.path, "foreign"), folder = join(box.path, "folder");
+  await Deno.mkdir(folder);
+  for (const path of [foreign, join(folder, "ilagent.js"), join(folder, "beside.js")]) {
+    await Deno.writeTextFile(path, "#!/bin/sh\necho foreign\n", { mode: 0o755 });
+  }
+  const places = await executed(box.cache);
+  assert.equal(places.length, 4, "runtime, folder and two modules");
+  for (const name of places) {
     const place = join(box.cache, name);
-    await Deno.remove(place);
-    await Deno.symlink(foreign, place);
+    const { isDirectory } = await Deno.lstat(place);
+    await Deno.remove(place, { recursive: true });
+    await Deno.symlink(isDirectory ? folder : foreign, place);
     const linked = await box.start(["one"]);
     assert.deepEqual([linked.code, linked.stdout, linked.stderr.split(" ")[0]], [0, "one\0", "0022"], name);
-    assert.equal((await Deno.lstat(place)).isFile, true);
+    assert.equal((await Deno.lstat(place)).isSymlink, false, name);
+    assert.equal((await Deno.lstat(place)).isDirectory, isDirectory, name);
 
+    if (isDirectory) continue;
     await Deno.remove(place);
     await Deno.mkdir(join(place, "deep"), { recursive: true });
     const replaced = await box.start(["one"]);
@@ -155,6 +171,11 @@ Deno.test("the self-extracting file never runs a link or a folder that lies wher
     assert.equal((await Deno.lstat(place)).isFile, true);
   }
   assert.match(await Deno.readTextFile(foreign), /foreign/, "the link's target is untouched");
+  assert.deepEqual(
+    (await names(folder)).sort(),
+    ["beside.js", "ilagent.js"],
+    "the linked folder is untouched",
+  );
 });
 
 Deno.test({
@@ -165,8 +186,10 @@ Deno.test({
     assert.equal((await box.start([])).code, 0);
     for (const name of await executed(box.cache)) {
       const place = join(box.cache, name);
-      await Deno.remove(place);
-      await Deno.writeTextFile(place, "#!/bin/sh\necho foreign\n", { mode: 0o755 });
+      if ((await Deno.lstat(place)).isFile) {
+        await Deno.remove(place);
+        await Deno.writeTextFile(place, "#!/bin/sh\necho foreign\n", { mode: 0o755 });
+      }
       await Deno.chown(place, 65534, 65534);
       const run = await box.start(["one"]);
       assert.deepEqual([run.code, run.stdout], [0, "one\0"], name);
@@ -245,7 +268,7 @@ async function assertRefused(box: Sandbox, file: Uint8Array): Promise<void> {
   await Deno.writeFile(box.file, file);
   const run = await box.start([]);
   assert.deepEqual([run.code, run.stdout], [1, ""]);
-  assert.match(run.stderr, /^ilagent: cannot extract the (runtime|bundle).* damaged\W*\n$/);
+  assert.match(run.stderr, /^ilagent: cannot extract the (runtime|program).* damaged\W*\n$/);
   assert.deepEqual(await names(box.cache), []);
 }
 

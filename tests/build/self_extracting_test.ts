@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { runAgent } from "../support/agent_process.ts";
 import { names, sandbox } from "../support/self_extracting_sandbox.ts";
 
 Deno.test("the self-extracting file runs from another folder, with a space in its path and in its cache", async () => {
@@ -44,7 +45,8 @@ Deno.test("the self-extracting file passes on its arguments, input, exit code an
 
 Deno.test("the self-extracting file becomes its runtime, so that signals reach it", async () => {
   await using box = await sandbox({
-    bundle: `trap 'echo stopped; exit 7' TERM; echo "$$"; while :; do sleep 0.05; done`,
+    bundle:
+      `[ "$1" != map ] || exit; trap 'echo stopped; exit 7' TERM; echo "$$"; while :; do sleep 0.05; done`,
   });
   const child = box.spawn([]);
   const reader = child.stdout.getReader();
@@ -54,6 +56,25 @@ Deno.test("the self-extracting file becomes its runtime, so that signals reach i
   await reader.cancel();
   await child.stderr.cancel();
   assert.equal((await child.status).code, 7);
+});
+
+Deno.test("the self-extracting file puts the modules of its program beside each other, whole", async () => {
+  const beside = "b".repeat(70_000) + "\n";
+  await using box = await sandbox({ bundle: `cat "$(dirname "$0")/beside.js"`, beside });
+  const run = await box.start([]);
+  assert.deepEqual([run.code, run.stdout], [0, beside], run.stderr);
+});
+
+Deno.test("the first start of the self-extracting file has a short-lived process fill Deno's caches, no later one", async () => {
+  await using box = await sandbox({ bundle: `echo "$*" >>"$TOLD"; exec cat >>"$TOLD"` });
+  const env = { TOLD: join(box.path, "told") };
+  for (const arg of ["first", "second"]) assert.equal((await box.start([arg], { env })).code, 0);
+  const [, filling = "", message = "", others] =
+    /^(map .*)\n(\{.*\})(.*)$/s.exec(await Deno.readTextFile(env.TOLD)) ?? [];
+  assert.equal(others, "first\nsecond\n");
+
+  const { code, stderr } = await runAgent(filling.split(" "), { stdin: message });
+  assert.equal(code, 0, stderr);
 });
 
 Deno.test("the self-extracting file takes its cache from ILAGENT_CACHE_DIR, XDG_CACHE_HOME or HOME", async () => {

@@ -47,6 +47,16 @@ Deno.test("HeartbeatPings tries a failed ping again with growing pauses, and war
   assert.equal(clock.timers, 0);
 });
 
+Deno.test("HeartbeatPings takes a ping that throws for one to be repeated", async () => {
+  const { pings, sent, clock, log } = setting((_, attempt) =>
+    attempt === 1 ? Promise.reject(new Error("bug")) : TAKEN
+  );
+  pings.ping("a");
+  await clock.advance(1_000);
+  assert.equal(sent.length, 2);
+  assert.match(warnings(log).join(), /bug/);
+});
+
 Deno.test("HeartbeatPings does not try a refused ping again", async () => {
   const { pings, sent, clock, log } = setting(() => REFUSED);
   pings.ping("il1hbt-a-key-of-a-test-123");

@@ -208,6 +208,18 @@ Deno.test("PolicyUpdates.run() rejects when its signal is aborted, wherever it i
   assert.deepEqual([attempts.length, clock.timers], [5, 0]);
 });
 
+Deno.test("PolicyUpdates.run() rejects what is taken back while it waits, before its turn has come", async () => {
+  const stop = new AbortController();
+  const { updates, attempts } = setting(() => DELIVERED);
+  stop.abort(new Error("over"));
+  const first = updates.run(update("k"), NEVER);
+  const second = watch(updates.run(update("k", "taken back"), stop.signal));
+  await first;
+  await updates.run(update("k"), NEVER);
+  assert.equal((second.end as Error).message, "over");
+  assert.equal(attempts.includes("taken back"), false);
+});
+
 Deno.test("PolicyUpdates.run() keeps order and slots when some that wait are taken back", async () => {
   const stop = new AbortController();
   const gates = Array.from({ length: 4 }, () => Promise.withResolvers<Outcome>());

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { enrich, NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { enrich } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "../support/no_enrichment.ts";
 import { anEvent } from "../support/events.ts";
 
 Deno.test("enrich() lets --label win over mapped labels, and those over the event's own", () => {

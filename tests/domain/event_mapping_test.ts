@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "../support/no_enrichment.ts";
 import { eventBody, minimalEvent } from "../../src/domain/event.ts";
 import type { MappedMessage } from "../../src/domain/mapping.ts";
 import type { MappingConfig } from "../../src/domain/mapping_config.ts";

@@ -3,7 +3,7 @@
  * fail instead of working. Arguments: how they fail, the relay's file and API host, the script and kill.
  */
 
-import { NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "../support/no_enrichment.ts";
 import { relayPermissions } from "../../src/jail/permissions.ts";
 import type { ScriptSetup } from "../../src/jail/script_messages.ts";
 import { runJailed } from "../../src/jail/supervisor.ts";

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { relayPermissions } from "../../src/jail/permissions.ts";
+import { relayPermissions, scriptWorkerPermissions } from "../../src/jail/permissions.ts";
 import type { RelayConfig } from "../../src/relay.ts";
 import type { ConsumersConfig } from "../../src/sources/consumers_config.ts";
 import { aMapping } from "../support/mappings.ts";
 import { ROOMY } from "../support/queue_limits.ts";
+import { KILL_PROGRAM, ScriptFolder } from "../support/script_folder.ts";
 
 const NO_TLS = { caPath: null, certPath: null, keyPath: null };
 const MQTT: ConsumersConfig["mqtt"] = {
@@ -67,4 +68,39 @@ Deno.test("relayPermissions() opens both of ilert's hosts where messages carry h
     "beat.ilert.com:443",
     "broker:8883",
   ]);
+});
+
+Deno.test("scriptWorkerPermissions() let the script run that lies at its path now: linked anew, gone for a while, replaced", async () => {
+  using folder = new ScriptFolder();
+  const path = folder.file("current"), first = folder.write("echo first", "first.sh");
+  Deno.symlinkSync(first, path);
+  const program = `self.onmessage = ({ data }) => {
+    try {
+      self.postMessage(new TextDecoder().decode(new Deno.Command(data, { clearEnv: true }).outputSync().stdout).trim());
+    } catch (error) {
+      self.postMessage(error.name);
+    }
+  }`;
+  const permissions = scriptWorkerPermissions({ path, killPath: KILL_PROGRAM, env: {} });
+  const worker = new Worker(`data:text/javascript,${encodeURIComponent(program)}`, {
+    type: "module",
+    deno: { permissions },
+  });
+  const run = () =>
+    new Promise((resolve) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.postMessage(path);
+    });
+  try {
+    assert.equal(await run(), "first");
+    Deno.removeSync(path);
+    assert.equal(await run(), "NotFound");
+    Deno.symlinkSync(folder.write("echo second", "second.sh"), path);
+    assert.equal(await run(), "second");
+    Deno.removeSync(path);
+    folder.write("echo third", "current");
+    assert.equal(await run(), "third");
+  } finally {
+    worker.terminate();
+  }
 });

@@ -8,6 +8,8 @@ import { createRustDatabase } from "../support/rust_database.ts";
 import { brokerTest } from "../support/services.ts";
 import { until } from "../support/until.ts";
 
+/** Fewer than a broker may have under way to an agent. */
+const EVENTS = 200;
 const NEEDS = { needs: ["mosquitto"] } as const;
 const SETTLED = (outcome: string) => `ilagent_messages_settled_total{source="mqtt",outcome="${outcome}"}`;
 const IN_FLIGHT = 'ilagent_messages_in_flight{source="mqtt"}';
@@ -57,16 +59,17 @@ for (const [mode, flags] of [["direct", "-e events"], ["buffered", "-e events --
       const agent = await all.agent(flags);
       await agent.isReady();
       await all.site.ilert.goDown();
-      await all.publishEvents(0, 300);
+      await all.publishEvents(0, EVENTS);
       await agent.process.waitForLine(/ilert does not take events/);
-      await until(async () => await agent.figure(RECEIVED) === 300, "all are received");
-      assert.equal(await agent.figure(IN_FLIGHT), mode === "direct" ? 300 : 0);
+      await until(async () => await agent.figure(RECEIVED) === EVENTS, "all are received");
+      const inFlight = mode === "direct" ? EVENTS : 0;
+      await until(async () => await agent.figure(IN_FLIGHT) === inFlight, `${inFlight} are in flight`);
       await all.site.ilert.comeBack();
-      await all.site.allArrived(300);
+      await all.site.allArrived(EVENTS);
       await until(async () => await agent.figure(IN_FLIGHT) === 0, "all are settled");
-      assert.equal(await agent.figure(SETTLED(mode === "direct" ? "delivered" : "stored")), 300);
+      assert.equal(await agent.figure(SETTLED(mode === "direct" ? "delivered" : "stored")), EVENTS);
       assert.deepEqual([all.site.ilert.orderViolations, all.site.ilert.duplicates], [[], 0]);
-      assert.equal((await all.site.audit("agent")).accepted, mode === "direct" ? 0 : 300);
+      assert.equal((await all.site.audit("agent")).accepted, mode === "direct" ? 0 : EVENTS);
     },
   );
 

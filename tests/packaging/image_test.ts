@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { writeImageContext } from "../../scripts/release/image_context.ts";
@@ -80,8 +80,8 @@ toolTest(
 
 async function imageIn(folder: TempFolder) {
   const context = folder.file("context");
-  const bundle = join(ROOT, "dist", "ilagent.js");
-  await writeImageContext({ root: ROOT, bundle, runtimes: { amd64: Deno.execPath() }, folder: context });
+  const program = join(ROOT, "dist", "program");
+  await writeImageContext({ root: ROOT, program, runtimes: { amd64: Deno.execPath() }, folder: context });
   const text = (await Deno.readTextFile(join(context, "Dockerfile"))).replace(/^#.*\n/gm, "").replace(
     /\\\n/g,
     " ",
@@ -121,9 +121,18 @@ async function rootOf(image: Awaited<ReturnType<typeof imageIn>>, folder: TempFo
       !word.startsWith("--")
     );
     const target = words.pop()!;
-    for (const source of words.filter((word) => !word.endsWith("/"))) {
-      const to = target.endsWith("/") ? join(root, target, source) : join(root, target);
-      await Deno.copyFile(join(image.context, source), to);
+    for (const source of words) {
+      const from = join(image.context, source);
+      // Of a folder Docker copies what is in it.
+      const paths = source.endsWith("/")
+        ? [...Deno.readDirSync(from)].map(({ name }) => join(from, name))
+        : [from];
+      for (const path of paths) {
+        await Deno.copyFile(
+          path,
+          target.endsWith("/") ? join(root, target, basename(path)) : join(root, target),
+        );
+      }
     }
   }
   return root;

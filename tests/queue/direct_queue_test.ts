@@ -123,6 +123,22 @@ Deno.test("DirectQueue gives up a dead letter that finds no room when its broker
   assert.deepEqual([all.queue.size, last.end, all.buried.length], [0, "pending", 0]);
 });
 
+Deno.test("DirectQueue.settle() rejects where a dead letter fails for another reason than its bounds", async () => {
+  const clock = new FakeClock();
+  using queue = new DirectQueue({ bury: () => Promise.reject(new Error("bug")) }, clock);
+  void queue.deliver(anEvent(), "/path", "t", new AbortController().signal).catch(() => {});
+  await assert.rejects(queue.settle(queue.claim(nobody) ?? assert.fail("nothing to claim"), DEAD), /bug/);
+});
+
+Deno.test("DirectQueue.claimUntried() hands out an event of a key that has neither failed nor is paused", () => {
+  using all = new Setting();
+  for (const integrationKey of ["failed", "paused", "fine", "sent"]) all.deliver({ integrationKey });
+  assert.equal(all.queue.claim((key) => key !== "sent")?.event.integrationKey, "sent");
+  const untried = () => all.queue.claimUntried((key) => key === "paused", new Set(["failed"]));
+  assert.equal(untried()?.event.integrationKey, "fine");
+  assert.equal(untried(), null);
+});
+
 Deno.test("DirectQueue.release() forgets an event whose message was taken back", async () => {
   using all = new Setting();
   all.deliver({});
@@ -131,6 +147,23 @@ Deno.test("DirectQueue.release() forgets an event whose message was taken back",
   all.queue.release(claimed);
   assert.equal(all.queue.size, 0);
   await assert.rejects(all.queue.settle(claimed, DELIVERED), /settled already/);
+});
+
+Deno.test("DirectQueue.rescan() makes claimable what is due, and what is released at once", async () => {
+  using all = new Setting();
+  for (const summary of ["soon", "later"]) all.deliver({ summary });
+  for (const waitMs of [1_000, 2_000]) {
+    const nextAttemptAt = all.clock.now() + waitMs;
+    await all.queue.settle(all.take(), { kind: "waiting", attempts: 1, nextAttemptAt, lastError: "down" });
+  }
+  await all.clock.advance(1_000);
+  assert.equal(all.queue.claim(nobody), null);
+  all.queue.rescan();
+  const soon = all.take();
+  assert.deepEqual([soon.event.summary, all.queue.claim(nobody)], ["soon", null]);
+  assert.equal(all.queue.nextDueAt(), all.clock.now() + 1_000);
+  all.queue.release(soon);
+  assert.equal(all.take().event.summary, "soon");
 });
 
 Deno.test("DirectQueue.deliver() refuses what its broker has taken back already", async () => {

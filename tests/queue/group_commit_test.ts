@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { GroupCommit, type Write } from "../../src/queue/group_commit.ts";
+import { diskFailure } from "../../src/queue/sqlite_errors.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
 
@@ -161,4 +162,27 @@ Deno.test("GroupCommit that is closed while another process holds the file refus
   });
   await commits[Symbol.asyncDispose]();
   assert.deepEqual(refused, ["a"]);
+});
+
+Deno.test("GroupCommit on a full database refuses the write that no longer fits, keeps what was durable, and goes on where there is room again", async () => {
+  await using all = disk();
+  const { db, commits, story } = all;
+  const pages = Number(db.prepare("PRAGMA page_count").get()?.page_count);
+  db.exec(`PRAGMA max_page_count = ${pages + 2}`);
+  const large = "x".repeat(20_000);
+  commits.add(insert(all, "fits"));
+  await until(() => story.includes("sync"), "it is written");
+  all.finishSync();
+  await until(() => story.includes("durable"), "it is durable");
+
+  commits.add(insert(all, large));
+  await until(() => story.includes(`refuse ${large}`), "there is no room");
+  assert.equal(diskFailure(commits.failure), "the disk or the database's size limit is full");
+  assert.deepEqual(db.prepare("SELECT name FROM t").all().map(({ name }) => name), ["fits"]);
+
+  db.exec(`PRAGMA max_page_count = ${pages + 100}`);
+  story.length = 0;
+  commits.add(insert(all, large));
+  await until(() => story.includes("sync"), "it is written");
+  assert.equal(commits.failure, null);
 });

@@ -49,6 +49,7 @@ Deno.test("MessageStore.after() finds what the Rust agent left, in its order, an
     const insert = db.prepare("INSERT INTO mqtt_queue (id, topic, payload) VALUES (?, ?, ?)");
     for (const id of ["z", "a", "m"]) insert.run(id, `topic/${id}`, `{"n":"${id}"}`);
     db.exec("UPDATE mqtt_queue SET inserted_at = '2026-05-04 09:59:00.250' WHERE id = 'z'");
+    db.exec("UPDATE mqtt_queue SET inserted_at = 'long ago' WHERE id = 'a'");
   };
   await using all = opened({}, write);
   const [first, ...others] = all.messages.after(0, 10);
@@ -57,6 +58,7 @@ Deno.test("MessageStore.after() finds what the Rust agent left, in its order, an
     acceptedAt: Date.parse("2026-05-04T09:59:00.250Z"),
   });
   assert.deepEqual(others.map(({ id }) => id), ["a", "m"]);
+  assert.equal(others[0]?.acceptedAt, 0);
   assert.deepEqual(all.messages.after(2, 1).map(({ id }) => id), ["m"]);
   assert.deepEqual([all.messages.oldestAcceptedAt(), all.messages.count()], [first?.acceptedAt, 3]);
   assert.deepEqual([all.queue.ledger.accepted, all.queue.counts.queued], [3, 3]);
@@ -80,6 +82,19 @@ Deno.test("MessageStore.settle() moves a message to the events of the queue, wit
   });
   assert.deepEqual([all.rows("mqtt_queue").length, all.queue.counts.queued], [0, 1]);
   all.holds();
+});
+
+Deno.test("MessageStore.settle() puts the event of a message behind those of its lane", async () => {
+  await using all = opened();
+  for (const summary of ["first", "second"]) {
+    const kept = await all.messages.keep(crypto.randomUUID(), aMessage());
+    const event = anEvent({ alertKey: "lane", summary });
+    await all.messages.settle(kept, { kind: "event", event, apiPath: "/v1/events/mqtt/k" });
+  }
+  const first = all.queue.claim(nobody) ?? assert.fail("nothing to claim");
+  assert.deepEqual([first.event.summary, all.queue.claim(nobody)], ["first", null]);
+  await all.queue.settle(first, { kind: "delivered" });
+  assert.equal(all.queue.claim(nobody)?.event.summary, "second");
 });
 
 Deno.test("MessageStore.settle() counts each end in the ledger", async () => {

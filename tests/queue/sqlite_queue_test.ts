@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { unaccounted } from "../../src/domain/ledger.ts";
 import { openForCommand } from "../../src/queue/database.ts";
 import { Operator } from "../../src/queue/operator.ts";
+import { LiveLanes } from "../../src/queue/live_lanes.ts";
 import { QueueUnavailable, type Settlement } from "../../src/queue/queue.ts";
 import { SqliteQueue } from "../../src/queue/sqlite_queue.ts";
 import { anEvent } from "../support/events.ts";
@@ -442,6 +443,24 @@ Deno.test("SqliteQueue.noticeChanges() lets a lane go on whose head was dropped,
   assert.deepEqual(summaries(queue).sort(), ["2", "came before it was noticed"]);
   assert.deepEqual(queue.counts, { queued: 3, dead: 0 });
   holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() finds the event of a lane that was taken for another's", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  const { enter } = LiveLanes.prototype;
+  // What two lanes with one fingerprint would come to.
+  LiveLanes.prototype.enter = () => false;
+  try {
+    await queue.enqueue(anEvent({ alertKey: "taken-for-another", summary: "waits" }), null);
+  } finally {
+    LiveLanes.prototype.enter = enter;
+  }
+  assert.deepEqual(summaries(queue), []);
+  queue.noticeChanges();
+  await queue.enqueue(anEvent({ alertKey: "other", summary: "later" }), null);
+  assert.deepEqual(summaries(queue), ["waits", "later"]);
+  assert.equal(queue.noticeChanges(), false);
 });
 
 Deno.test("SqliteQueue.noticeChanges() puts a dead letter that is retried at the end of its lane", async () => {

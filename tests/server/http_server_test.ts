@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { HttpServer, type Readiness, type ServerConfig } from "../../src/server/http_server.ts";
 import { StartupFailure } from "../../src/runtime/startup_failure.ts";
 import { VERSION } from "../../src/runtime/version.ts";
-import { NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "../support/no_enrichment.ts";
 import { HttpSource } from "../../src/sources/http.ts";
 import { QueueUnavailable } from "../../src/queue/queue.ts";
 import type { AlertEvent } from "../../src/domain/event.ts";

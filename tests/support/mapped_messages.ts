@@ -1,7 +1,7 @@
 /** Messages mapped with settings that a test names only where they matter. */
 
 import assert from "node:assert/strict";
-import { NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "./no_enrichment.ts";
 import type { AlertEvent } from "../../src/domain/event.ts";
 import { mapMessage, type MappedMessage, type MessageMapping } from "../../src/domain/mapping.ts";
 import type { MappingConfig, PolicyMapping } from "../../src/domain/mapping_config.ts";

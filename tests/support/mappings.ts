@@ -1,4 +1,4 @@
-import { NO_ENRICHMENT } from "../../src/domain/enrichment.ts";
+import { NO_ENRICHMENT } from "./no_enrichment.ts";
 import type { MessageMapping } from "../../src/domain/mapping.ts";
 import type { MappingConfig } from "../../src/domain/mapping_config.ts";
 import type { BrokerKind } from "../../src/domain/topics.ts";

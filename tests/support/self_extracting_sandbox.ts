@@ -33,6 +33,8 @@ export interface StartOptions {
 interface Parts {
   folder: string;
   bundle: string;
+  /** Of a second module, `beside.js`. */
+  beside: string;
   /** Null packs Deno. */
   runtime: string | null;
   target: Target;
@@ -45,10 +47,13 @@ export async function sandbox(parts: Partial<Parts> = {}) {
   const path = await Deno.makeTempDir({ prefix: "ilagent-build-" });
   await Deno.chmod(path, 0o755);
   const folder = join(path, parts.folder ?? "bin");
-  const file = join(folder, "ilagent"), bundle = join(path, "bundle"), cache = join(path, "cache");
+  const file = join(folder, "ilagent"), cache = join(path, "cache");
+  const program = [join(path, "ilagent.js"), join(path, "beside.js")];
   await Deno.mkdir(folder);
   await Deno.mkdir(DIST, { recursive: true });
-  await Deno.writeTextFile(bundle, parts.bundle ?? ECHO);
+  for (const [at, text] of [parts.bundle ?? ECHO, parts.beside ?? ""].entries()) {
+    await Deno.writeTextFile(program[at] ?? "", text);
+  }
   let runtime = Deno.execPath(), keepIn = DIST;
   if (parts.runtime !== null) {
     [runtime, keepIn] = [join(path, "runtime"), folder];
@@ -56,7 +61,7 @@ export async function sandbox(parts: Partial<Parts> = {}) {
   }
   const build = () =>
     writeSelfExtracting({
-      bundle,
+      program,
       runtime,
       target: parts.target ?? ownTarget(),
       runFlags: [...PERMISSION_FLAGS, ...ISOLATION_FLAGS],
