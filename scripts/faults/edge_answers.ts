@@ -21,6 +21,8 @@ const STATUS_MIN = 100, STATUS_MAX = 599;
 /** A retry costs an agent one poll interval, so the troubles are dealt out to several. */
 const AGENTS_SHORT = 6, AGENTS_LONG = 12;
 const SLOW_MS = 1_500;
+/** Till the first delivery of agents that all start together. */
+const START_MS_MAX = 30_000;
 /** Of one retry, on a busy machine. */
 const RETRY_MS_MAX = 15_000, SILENCE_MS_MAX = 60_000;
 
@@ -41,7 +43,7 @@ export async function tryEdgeAnswers(circumstances: Circumstances, findings: Fin
   );
 
   await findings.attempt("edge.answers.down", "a target that refuses connections loses nothing", async () => {
-    await Promise.all(running.map((agent) => agent.waitForLine(/cannot be reached/)));
+    await Promise.all(running.map((agent) => agent.waitForLine(/cannot be reached/, START_MS_MAX)));
     await target.comeBack();
   });
   const repeats = troubles.filter(({ ends }) => ends === "repeated").length;

@@ -4,7 +4,7 @@ import { startKafka } from "../services/kafka.ts";
 import { findKafka } from "../services/kafka_jars.ts";
 import { startMosquitto } from "../services/mosquitto.ts";
 import { findMosquitto } from "../services/mosquitto_package.ts";
-import { KafkaPeer } from "../../tests/support/kafka_peer.ts";
+import { type KafkaMessage, KafkaPeer } from "../../tests/support/kafka_peer.ts";
 import { MqttPeer } from "../../tests/support/mqtt_peer.ts";
 import { NetworkProxy } from "../../tests/support/network_proxy.ts";
 import { until } from "../../tests/support/until.ts";
@@ -18,6 +18,8 @@ const OUTAGES_LONG = 10, OUTAGES_SHORT = 1;
 const ITEMS = 350;
 /** From a poll on: longer than most batches take. */
 const MOMENT_MS_MAX = 30;
+/** From a poll on, while the broker says nothing: long enough for a cursor that does not wait for it to reach the file. */
+const SILENT_MS = 500;
 const POLL_MS_MAX = 60_000, SETTLED_MS_MAX = 120_000, ARRIVED_MS_MAX = 30_000;
 const PARTITIONS = 3;
 
@@ -28,6 +30,8 @@ interface Victim {
   kill(): Promise<void>;
   /** Until it takes connections again. */
   restart(): Promise<void>;
+  /** After the last outage. */
+  startReading(): Promise<void>;
   /** Items in their order, as far as the broker keeps one. */
   received(): number[];
 }
@@ -42,7 +46,7 @@ async function tryKafka(circumstances: Circumstances, findings: Findings): Promi
   const address = broker.address("PLAINTEXT");
   await using peer = await KafkaPeer.connect(address);
   const topic = await peer.createTopic(PARTITIONS);
-  const messages = await peer.read(topic);
+  let messages: readonly KafkaMessage[] = [];
   await outages(
     "edge.kafka",
     {
@@ -50,6 +54,8 @@ async function tryKafka(circumstances: Circumstances, findings: Findings): Promi
       freeze: () => broker.signal("SIGSTOP"),
       kill: () => broker.kill(),
       restart: () => broker.restart(),
+      // A reader that had lived through the outage would be back long after the agent.
+      startReading: async () => void (messages = await peer.read(topic)),
       received: () => messages.map(({ value }) => numberOf(value ?? "")),
     },
     circumstances,
@@ -88,6 +94,8 @@ async function tryMosquitto(circumstances: Circumstances, findings: Findings): P
         await subscribe();
         proxy.heal();
       },
+      // It has been reading all the time: Mosquitto keeps nothing.
+      startReading: () => Promise.resolve(),
       received: () => subscribers.flatMap(({ texts }) => texts.map(numberOf)),
     },
     circumstances,
@@ -105,6 +113,7 @@ async function outages(name: string, victim: Victim, circumstances: Circumstance
   // A broker that was never there would be no outage.
   site.add(1);
   await until(() => polls.settled === 1, "a first item is settled", SETTLED_MS_MAX);
+  const ahead: string[] = [];
   let hits = 0;
   await findings.attempt(
     `${name}.outages`,
@@ -114,10 +123,13 @@ async function outages(name: string, victim: Victim, circumstances: Circumstance
         const first = site.items;
         site.add(ITEMS);
         // Every second time the batch is certainly unanswered when the broker dies.
-        if (outage % 2 === 0) victim.freeze();
+        const isSilent = outage % 2 === 0;
+        if (isSilent) victim.freeze();
         const seen = polls.count;
         await until(() => polls.count > seen, "a poll", POLL_MS_MAX);
-        await sleep(random() * MOMENT_MS_MAX, []);
+        await sleep(isSilent ? SILENT_MS : random() * MOMENT_MS_MAX, []);
+        const kept = Math.max(polls.settled, await site.cursor(name));
+        if (isSilent && kept > first) ahead.push(`at ${kept}, acknowledged up to ${first}`);
         await victim.kill();
         if (polls.settled < first + ITEMS) hits++;
         await victim.restart();
@@ -125,7 +137,13 @@ async function outages(name: string, victim: Victim, circumstances: Circumstance
       }
     },
   );
+  findings.check(
+    `${name}.cursor`,
+    "it does not pass what a silent broker has not acknowledged",
+    ahead.length === 0 ? null : `${ahead.slice(0, 3).join("; ")} (seed ${seed})`,
+  );
   await findings.attempt(`${name}.lost`, "all that the agent moved past has arrived", async () => {
+    await victim.startReading();
     const lost = () => missing(victim.received(), polls.settled);
     await until(() => lost().length === 0, "all items", ARRIVED_MS_MAX).catch((error: Error) => {
       throw new Error(

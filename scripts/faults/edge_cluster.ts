@@ -15,8 +15,9 @@ import { type Circumstances, randomOf } from "./scenario.ts";
 
 const MEMBERS = ["a", "b", "c"] as const;
 const CLUSTER = "faults";
-type Blow = "kill" | "stop" | "slow";
-const BLOWS_SHORT: readonly Blow[] = ["stop", "kill"];
+/** "return": the leader before the last one leads again, and must not report what it did then. */
+type Blow = "kill" | "stop" | "slow" | "return";
+const BLOWS_SHORT: readonly Blow[] = ["stop", "return", "kill"];
 const BLOWS_LONG = 16;
 /** Longer than an interval: a leader that polls in time keeps its place. */
 const LEADER_SILENCE_MS = 6_500;
@@ -33,12 +34,15 @@ export async function tryEdgeCluster(circumstances: Circumstances, findings: Fin
   const { command, seed, isLong } = circumstances;
   const random = randomOf(seed);
   const changes: number[] = [];
+  const polls = new Map<string, number>();
   let leaders = 0;
   await using target = await EdgeTarget.start();
   target.reply = () => ({ ...TAKEN, afterMs: ANSWER_MS });
   await using site = await EdgeSite.start(command, {
     leaderSilenceMs: LEADER_SILENCE_MS,
-    onAnswered() {
+    onAnswered({ path }) {
+      const instance = /instance-id=(\w+)/.exec(path)?.[1] ?? "";
+      polls.set(instance, (polls.get(instance) ?? 0) + 1);
       const now = stateOf(site).leaders.length;
       if (now !== leaders) changes.push(performance.now());
       leaders = now;
@@ -53,7 +57,7 @@ export async function tryEdgeCluster(circumstances: Circumstances, findings: Fin
   const agents = new Map(MEMBERS.map((member) => [member as string, start(member)]));
   const resumes: { member: string; at: number }[] = [];
   const feed = setInterval(() => site.add(ITEMS_PER_TICK), TICK_MS);
-  const blows: Record<Blow, number> = { kill: 0, stop: 0, slow: 0 };
+  const blows: Record<Blow, number> = { kill: 0, stop: 0, slow: 0, return: 0 };
 
   const strike = async (blow: Blow) => {
     blows[blow]++;
@@ -76,6 +80,17 @@ export async function tryEdgeCluster(circumstances: Circumstances, findings: Fin
         break;
       case "slow":
         await slowDown(agent, random);
+        break;
+      case "return": {
+        const former = stateOf(site).leaders.findLast((member) => member !== leader);
+        if (former === undefined) break;
+        const heard = () => polls.get(former) ?? 0;
+        const before = heard();
+        await until(() => heard() > before, "the former leader hears that it no longer leads", CHANGE_MS_MAX);
+        site.ilert.edge.appoint(CLUSTER, former);
+        const appointed = heard();
+        await until(() => heard() > appointed, "it hears that it leads again", CHANGE_MS_MAX);
+      }
     }
   };
 
@@ -126,7 +141,7 @@ export async function tryEdgeCluster(circumstances: Circumstances, findings: Fin
     staleReports === 0 ? null : `${staleReports} did (seed ${seed})`,
   );
   findings.value("edge.cluster.leaders", leaders, "terms");
-  findings.value("edge.cluster.blows_of_all", blows.kill + blows.stop + blows.slow, "blows");
+  findings.value("edge.cluster.blows_of_all", Object.values(blows).reduce((a, b) => a + b), "blows");
   findings.value("edge.cluster.repeated", repeats, "items", { value: site.items, name: "all items" });
 }
 
@@ -171,7 +186,7 @@ function repeatsIn(
 }
 
 function blowOf(random: number): Blow {
-  return random < 0.4 ? "kill" : random < 0.75 ? "stop" : "slow";
+  return random < 0.35 ? "kill" : random < 0.65 ? "stop" : random < 0.85 ? "slow" : "return";
 }
 
 function stateOf(site: EdgeSite): { leader: string; leaders: string[]; processed: string } {

@@ -54,8 +54,8 @@ export type Closing =
 const PORT = 1883;
 /** For a broker that does not close after a DISCONNECT. */
 const DISCONNECT_TIMEOUT_MS = 1_000;
-/** Without an acknowledgement while others are due. */
-const NUDGE_MS = 2;
+/** Without an acknowledgement while some are due; after each ping twice as long, for a broker that is really slow. */
+const NUDGE_MS = 2, NUDGE_MS_MAX = 32;
 
 /** First bytes of packets without properties, the same in both versions; the remaining length follows. */
 const PUBACK = 0x40, PUBREC = 0x50, DISCONNECT = 0xe0;
@@ -83,6 +83,7 @@ export class Connection {
   #isPaused = false;
   #goOn: (() => void) | null = null;
   #lastRead: Uint8Array | null = null;
+  #answers = 0;
   #isNudging = false;
   #cancelNudge = () => {};
 
@@ -196,9 +197,12 @@ export class Connection {
       this.#unanswered.add(resolve);
       this.#client.publish(topic, body, { qos }, (error) => {
         this.#unanswered.delete(resolve);
+        this.#answers++;
         resolve(publishAnswerOf(error));
-        if (qos > 0) this.#nudge();
+        if (this.#unanswered.size === 0) this.#endNudges();
+        else if (qos > 0) this.#nudge();
       });
+      if (qos > 0) this.#nudge();
     });
   }
 
@@ -237,10 +241,13 @@ export class Connection {
     try {
       this.#client.connect();
       this.#hasStream = true;
+      const { stream } = this.#client;
+      // A ping that is to hasten the broker must not wait for it. A websocket sees to that itself.
+      if (isSocket(stream)) stream.setNoDelay(true);
       // Errors without a code, such as a denied permission, mqtt.js keeps to itself.
-      this.#client.stream.on("error", (error: unknown) => this.#failed(error));
+      stream.on("error", (error: unknown) => this.#failed(error));
       // Before mqtt.js reads it, in case it cannot.
-      this.#client.stream.prependListener("data", (bytes: Uint8Array) => this.#lastRead = bytes);
+      stream.prependListener("data", (bytes: Uint8Array) => this.#lastRead = bytes);
     } catch (error) {
       this.#failed(error);
       this.discard();
@@ -283,18 +290,26 @@ export class Connection {
   }
 
   /**
-   * A broker that does not set TCP_NODELAY (Mosquitto, by default) sends the first acknowledgement of a burst and keeps
-   * the others until its TCP has heard from ours, which has nothing to say and so waits 40 ms. A ping says it.
+   * A broker that does not set TCP_NODELAY (Mosquitto, by default) sends one small packet, such as the first
+   * acknowledgement of a burst or the answer to an earlier ping, and keeps what follows until its TCP has heard from
+   * ours, which has nothing to say and so waits 40 ms. A ping says it.
    */
-  #nudge(): void {
-    const left = this.#unanswered.size;
-    if (this.#isNudging || left === 0) return;
+  #nudge(afterMs = NUDGE_MS): void {
+    if (this.#isNudging || this.#unanswered.size === 0) return;
     this.#isNudging = true;
-    this.#cancelNudge = this.#clock.after(NUDGE_MS, () => {
+    const answers = this.#answers;
+    this.#cancelNudge = this.#clock.after(afterMs, () => {
       this.#isNudging = false;
-      if (this.#unanswered.size < left) this.#nudge();
-      else if (left > 0) this.#client.sendPing();
+      if (this.#answers > answers) return this.#nudge();
+      this.#client.sendPing();
+      // The first may have crossed a packet on its way to us, and said nothing of it.
+      if (afterMs < NUDGE_MS_MAX) this.#nudge(2 * afterMs);
     });
+  }
+
+  #endNudges(): void {
+    this.#isNudging = false;
+    this.#cancelNudge();
   }
 
   /** mqtt.js goes on after some errors, such as a packet that it could not read, with no good end. */
@@ -319,7 +334,7 @@ export class Connection {
         ? { kind: "taken_over" }
         : { kind: "lost", reason, isByBroker: this.#cause === null && !this.#isLeaving },
     );
-    this.#cancelNudge();
+    this.#endNudges();
     for (const resolve of this.#unanswered) resolve({ kind: "lost" });
     this.#unanswered.clear();
   }
@@ -353,6 +368,10 @@ export class Connection {
       clear: (cancel: () => void) => cancel(),
     };
   }
+}
+
+function isSocket(stream: object): stream is { setNoDelay(isOn: boolean): void } {
+  return "setNoDelay" in stream;
 }
 
 interface Limits {

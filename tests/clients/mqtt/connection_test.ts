@@ -16,6 +16,7 @@ import {
   PUBACK,
   PUBCOMP,
   PUBLISH,
+  publishedIdOf,
   PUBREC,
   PUBREL,
   versionOf,
@@ -129,6 +130,37 @@ Deno.test("Connection reads message by message without new memory of 64 KB for e
   }
   const grown = Deno.memoryUsage().external - before;
   assert.ok(grown < 500 * 16 * 1024, `${grown} bytes outside of the heap`);
+});
+
+Deno.test("Connection.publish() pings a broker that holds its acknowledgements, ever more seldom, and five times at most", async () => {
+  const clock = new FakeClock();
+  const held: number[][] = [];
+  await using broker = await FakeMqttBroker.start({
+    [PUBLISH](packet) {
+      held.push([PUBACK << 4, 2, ...publishedIdOf(packet)]);
+      return [];
+    },
+  });
+  await using under = await connect(broker, {}, clock);
+  const answers = ["a", "b", "c"].map((text) => under.connection.publish("t", text, 1));
+  await until(() => held.length === 3, "all are published");
+  await clock.advance(1);
+  assert.equal(broker.of(PINGREQ).length, 0);
+  for (const [pings, afterMs] of [1, 4, 8, 16, 32].entries()) {
+    await clock.advance(afterMs);
+    await until(() => broker.of(PINGREQ).length === pings + 1, `${pings + 1} pings`);
+  }
+  await clock.advance(1_000);
+  await broker.send(held[0] ?? []);
+  await answers[0];
+  await clock.advance(2);
+  await until(() => broker.of(PINGREQ).length === 6, "another one behind an acknowledgement");
+  await broker.send(held.slice(1).flat());
+  await Promise.all(answers);
+  await clock.advance(1_000);
+  // Whatever was sent before its answer has come.
+  await under.connection.subscribe(["t"], 1);
+  assert.equal(broker.of(PINGREQ).length, 6);
 });
 
 Deno.test("Connection.pause() ends reading after one message more; pings go on; resume() brings the rest", async () => {
