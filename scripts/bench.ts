@@ -11,7 +11,16 @@ import { blocked } from "./bench/blocked.ts";
 import { consumersKafka } from "./bench/consumers_kafka.ts";
 import { consumersMqtt } from "./bench/consumers_mqtt.ts";
 import { drain } from "./bench/drain.ts";
-import { edge } from "./bench/edge.ts";
+import {
+  edge,
+  edgeBacklog,
+  edgeHttp,
+  edgeKafka,
+  edgeMqtt,
+  edgeScript,
+  edgeSlowDisk,
+  edgeStdout,
+} from "./bench/edge.ts";
 import { type Figure, lineOf } from "./bench/figures.ts";
 import { idle } from "./bench/idle.ts";
 import { intake } from "./bench/intake.ts";
@@ -33,6 +42,7 @@ interface Bench {
 
 const ALL_THREE = "load generator, agent and emulated API";
 const CONSUMING = "broker, agent and emulated API; in the baseline broker, bare client and emulated API";
+const EDGE = "emulated ilert with its webhook, agent and, where there is one, broker";
 const BENCHES: Readonly<Record<string, Bench>> = {
   intake: { run: intake, sharing: `${ALL_THREE}; in the baseline load generator and bare server` },
   latency: { run: latency, sharing: `${ALL_THREE}, mostly idle` },
@@ -43,7 +53,14 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   binary: { run: binary, sharing: "the processes that are measured, which do nothing at the same time" },
   jail: { run: jail, sharing: ALL_THREE },
   observability: { run: observability, sharing: ALL_THREE },
-  edge: { run: edge, sharing: "emulated ilert with its webhook, agent and, where there is one, broker" },
+  edge: { run: edge, sharing: EDGE },
+  edge_http: { run: edgeHttp, sharing: EDGE, onlyNamed: true },
+  edge_script: { run: edgeScript, sharing: EDGE, onlyNamed: true },
+  edge_stdout: { run: edgeStdout, sharing: EDGE, onlyNamed: true },
+  edge_kafka: { run: edgeKafka, sharing: EDGE, onlyNamed: true },
+  edge_mqtt: { run: edgeMqtt, sharing: EDGE, onlyNamed: true },
+  edge_slow_disk: { run: edgeSlowDisk, sharing: EDGE, onlyNamed: true },
+  edge_backlog: { run: edgeBacklog, sharing: EDGE, onlyNamed: true },
   consumers: { run: consumers, sharing: CONSUMING },
   consumers_mqtt: { run: consumersMqtt, sharing: CONSUMING, onlyNamed: true },
   consumers_kafka: { run: consumersKafka, sharing: CONSUMING, onlyNamed: true },
