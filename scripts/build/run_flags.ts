@@ -20,8 +20,8 @@ export const PERMISSION_FLAGS: readonly string[] = [
   "--ignore-env",
   "--unstable-worker-options",
   // V8 lets the young generation grow with the load and keeps it, and collects the old one late: together 70 MB more
-  // in the drain of a backlog, at the same speed. What compiles functions anew beside them takes 5 to 8 MB of its own.
-  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20,--no-concurrent-recompilation",
+  // in the drain of a backlog, at the same speed.
+  "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20",
 ];
 
 /**
