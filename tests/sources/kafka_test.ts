@@ -262,7 +262,11 @@ for (const mechanism of ["plain", "scram-sha-256", "scram-sha-512"] as const) {
       const agent = site.start([topic], { from: "beginning", connection: connection(site.password) });
       await until(() => agent.receiver.taken.length === 1, "a message");
       const other = site.start([topic], { connection: connection("wrong") });
-      await until(() => /authenticat/i.test(other.source.readiness()?.error ?? ""), "the readiness says it");
+      await until(
+        () => /authenticat/i.test(other.source.readiness()?.error ?? ""),
+        "the readiness says it",
+        REASON_MAX_MS,
+      );
     },
   );
 }
