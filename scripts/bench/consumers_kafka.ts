@@ -4,7 +4,14 @@ import { KafkaPeer } from "../../tests/support/kafka_peer.ts";
 import { type KafkaBroker, startKafka } from "../services/kafka.ts";
 import { findKafka } from "../services/kafka_jars.ts";
 import { BARE_KAFKA, type BareKafkaQuestion } from "./bare_kafka.ts";
-import { type Consumer, consumerOf, ConsumersBench, eventTexts, IN_FLIGHT } from "./consumers_load.ts";
+import {
+  bareConsumerOf,
+  type Consumer,
+  consumerOf,
+  ConsumersBench,
+  eventTexts,
+  IN_FLIGHT,
+} from "./consumers_load.ts";
 import { Conversation } from "./conversation.ts";
 import { eventText } from "./events.ts";
 import { ProcessorShares } from "./process_figures.ts";
@@ -117,14 +124,7 @@ class KafkaBench {
     const address = this.#broker.address("PLAINTEXT");
     const place = { address, topic, groupId: this.#group(), apiUrl: this.#bench.api.url };
     await client.ask({ kind: "connect", ...place, inFlight: IN_FLIGHT });
-    return {
-      pid: client.pid,
-      isSubject: false,
-      async [Symbol.asyncDispose]() {
-        await client.ask({ kind: "disconnect" });
-        await client[Symbol.asyncDispose]();
-      },
-    };
+    return bareConsumerOf(client);
   }
 
   async #agent(topic: string): Promise<Consumer> {

@@ -29,6 +29,20 @@ export function consumerOf(agent: AgentProcess): Consumer {
   return { pid: agent.pid, isSubject: true, [Symbol.asyncDispose]: async () => void await agent.stop() };
 }
 
+/** The baseline, once it is connected. */
+export function bareConsumerOf(
+  client: AsyncDisposable & { pid: number; ask(question: { kind: "disconnect" }): Promise<unknown> },
+): Consumer {
+  return {
+    pid: client.pid,
+    isSubject: false,
+    async [Symbol.asyncDispose]() {
+      await client.ask({ kind: "disconnect" });
+      await client[Symbol.asyncDispose]();
+    },
+  };
+}
+
 export class ConsumersBench {
   readonly stage: Stage;
   readonly api: ApiClient;

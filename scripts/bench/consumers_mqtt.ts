@@ -4,7 +4,14 @@ import { MqttPeer } from "../../tests/support/mqtt_peer.ts";
 import { findMosquitto } from "../services/mosquitto_package.ts";
 import { type Mosquitto, startMosquitto } from "../services/mosquitto.ts";
 import { BARE_MQTT, type BareMqttQuestion, type BareMqttState } from "./bare_mqtt.ts";
-import { type Consumer, consumerOf, ConsumersBench, eventTexts, IN_FLIGHT } from "./consumers_load.ts";
+import {
+  bareConsumerOf,
+  type Consumer,
+  consumerOf,
+  ConsumersBench,
+  eventTexts,
+  IN_FLIGHT,
+} from "./consumers_load.ts";
 import { Conversation } from "./conversation.ts";
 import { ProcessorShares } from "./process_figures.ts";
 import type { Stage } from "./stage.ts";
@@ -132,14 +139,7 @@ class MqttBench {
   async #bare(session: string, apiUrl: string): Promise<Consumer> {
     const client = this.#client();
     await client.ask({ kind: "connect", url: this.#url, session, apiUrl, inFlight: IN_FLIGHT });
-    return {
-      pid: client.pid,
-      isSubject: false,
-      async [Symbol.asyncDispose]() {
-        await client.ask({ kind: "disconnect" });
-        await client[Symbol.asyncDispose]();
-      },
-    };
+    return bareConsumerOf(client);
   }
 
   #client(): Conversation<BareMqttQuestion, BareMqttState> {

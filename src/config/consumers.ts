@@ -67,8 +67,9 @@ export function consumersConfig(
 function flawedFilters(values: FlagValues): string[] {
   return (["event_topic", "heartbeat_topic", "policy_topic"] as const).flatMap((name) => {
     const filter = values[name];
-    const flaw = filter === undefined ? null : filterFlaw(filter);
-    return flaw === null ? [] : [`--${name}: ${quoted(filter ?? "")} is no MQTT topic filter: ${flaw}`];
+    if (filter === undefined) return [];
+    const flaw = filterFlaw(filter);
+    return flaw === null ? [] : [`--${name}: ${quoted(filter)} is no MQTT topic filter: ${flaw}`];
   });
 }
 

@@ -42,7 +42,7 @@ export interface EdgeStore {
   /**
    * Keeps the cursor in its own time: several moves may become one write. It is never ahead of the call.
    * `hastenCursor()` begins with that now. `cursorKept()` resolves when the last move survives a kill; a loss of power
-   * some milliseconds later.
+   * up to 0.1 s later.
    */
   moveCursor(id: string): void;
   hastenCursor(): void;

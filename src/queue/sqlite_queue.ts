@@ -37,6 +37,7 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #clock: Clock;
   readonly #ids = new EventIds();
   #foreignChanges: number;
+  #isReadingAnew = false;
   /** By `performance.now()`. */
   #placeCheckedAt = -Infinity;
   /** Events that wait for their commit. */
@@ -248,9 +249,15 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     if (version === this.#foreignChanges && !this.#file.isOldestBehind()) return false;
     this.#foreignChanges = version;
     this.#changes.recount();
+    // One that is still to come, where the disk refuses it, will find this too.
+    if (this.#isReadingAnew) return true;
+    this.#isReadingAnew = true;
     this.#commits.add({
       apply: () => this.#readAnew(),
-      committed: () => this.#heads.rescan(),
+      committed: () => {
+        this.#isReadingAnew = false;
+        this.#heads.rescan();
+      },
       failed: () => true,
     });
     return true;

@@ -505,6 +505,33 @@ Deno.test("SqliteQueue.noticeChanges() that the disk refuses is done once it tak
   holds(queue);
 });
 
+Deno.test("SqliteQueue.noticeChanges() reads the rows once, however many changes it noticed while the disk refused that", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  using other = new DatabaseSync(opening.path);
+  other.exec("CREATE TRIGGER refuse BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'no'); END");
+  queue.noticeChanges();
+  await until(() => queue.failure !== null, "the failure is known");
+  for (let n = 0; n < 3; n++) {
+    other.exec(`INSERT INTO ilagent (key, val, created_at) VALUES ('change-${n}', '', '')`);
+    assert.equal(queue.noticeChanges(), true);
+  }
+  const { clear } = LiveLanes.prototype;
+  let readings = 0;
+  LiveLanes.prototype.clear = function () {
+    readings++;
+    clear.call(this);
+  };
+  try {
+    other.exec("DROP TRIGGER refuse");
+    await until(() => queue.failure === null, "the disk takes it");
+    await queue.enqueue(anEvent(), null);
+  } finally {
+    LiveLanes.prototype.clear = clear;
+  }
+  assert.equal(readings, 1);
+});
+
 Deno.test("SqliteQueue.claimUntried() hands out an event of a key that has arrived since the last probe and has not failed", async () => {
   await using opening = opened();
   const { queue } = opening;

@@ -17,6 +17,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { readBuffer } from "../read_buffer.ts";
 import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
 import { causeOf } from "./failure.ts";
+import { Nudges } from "./nudges.ts";
 import { type Grant, granted, type PublishAnswer, publishAnswerOf, reasonText } from "./reasons.ts";
 
 export interface IncomingMessage {
@@ -50,12 +51,8 @@ export type Closing =
   | { kind: "taken_over" }
   | { kind: "lost"; reason: string; isByBroker: boolean };
 
-/** Of `mqtt://` without one. */
-const PORT = 1883;
 /** For a broker that does not close after a DISCONNECT. */
 const DISCONNECT_TIMEOUT_MS = 1_000;
-/** Without an acknowledgement while some are due; after each ping twice as long, for a broker that is really slow. */
-const NUDGE_MS = 2, NUDGE_MS_MAX = 32;
 
 /** First bytes of packets without properties, the same in both versions; the remaining length follows. */
 const PUBACK = 0x40, PUBREC = 0x50, DISCONNECT = 0xe0;
@@ -83,9 +80,7 @@ export class Connection {
   #isPaused = false;
   #goOn: (() => void) | null = null;
   #lastRead: Uint8Array | null = null;
-  #answers = 0;
-  #isNudging = false;
-  #cancelNudge = () => {};
+  readonly #nudges: Nudges;
 
   private constructor(wish: ConnectWish, intake: Intake, clock: Clock) {
     this.version = wish.version;
@@ -93,6 +88,10 @@ export class Connection {
     this.#intake = intake;
     this.#clock = clock;
     this.#client = this.#clientFor(wish);
+    this.#nudges = new Nudges(clock, {
+      areDue: () => this.#unanswered.size > 0,
+      ping: () => this.#client.sendPing(),
+    });
     this.#client.on("packetreceive", (packet) => this.#look(packet));
     this.#client.on("connect", () => this.#opening.resolve({ kind: "open", connection: this }));
     this.#client.on("error", (error) => this.#failed(error));
@@ -197,12 +196,10 @@ export class Connection {
       this.#unanswered.add(resolve);
       this.#client.publish(topic, body, { qos }, (error) => {
         this.#unanswered.delete(resolve);
-        this.#answers++;
         resolve(publishAnswerOf(error));
-        if (this.#unanswered.size === 0) this.#endNudges();
-        else if (qos > 0) this.#nudge();
+        if (qos > 0) this.#nudges.answered();
       });
-      if (qos > 0) this.#nudge();
+      if (qos > 0) this.#nudges.begin();
     });
   }
 
@@ -234,7 +231,7 @@ export class Connection {
     // For TLS mqtt.js hands all options on to the socket, for plain TCP none but the address.
     if (options.protocol !== "mqtt") return mqtt.connect(options);
     const { host, port } = options;
-    return new mqtt.MqttClient(() => connectTcp({ host, port: port || PORT, ...reading }), options);
+    return new mqtt.MqttClient(() => connectTcp({ host, port, ...reading }), options);
   }
 
   #connect(): void {
@@ -284,32 +281,9 @@ export class Connection {
     const { topic, payload, qos, messageId = 0, dup } = packet;
     // From here on mqtt.js takes it for one that needs no acknowledgement.
     packet.qos = 0;
-    // A copy: the original is a window on 64 KB of what was read, and would hold on to all of it.
+    // A copy: the original is a window on all that was read with it, and would hold on to that.
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : new Uint8Array(payload);
     this.#intake.received({ topic, payload: bytes, qos, packetId: messageId, isRepeated: dup }, this);
-  }
-
-  /**
-   * A broker that does not set TCP_NODELAY (Mosquitto, by default) sends one small packet, such as the first
-   * acknowledgement of a burst or the answer to an earlier ping, and keeps what follows until its TCP has heard from
-   * ours, which has nothing to say and so waits 40 ms. A ping says it.
-   */
-  #nudge(afterMs = NUDGE_MS): void {
-    if (this.#isNudging || this.#unanswered.size === 0) return;
-    this.#isNudging = true;
-    const answers = this.#answers;
-    this.#cancelNudge = this.#clock.after(afterMs, () => {
-      this.#isNudging = false;
-      if (this.#answers > answers) return this.#nudge();
-      this.#client.sendPing();
-      // The first may have crossed a packet on its way to us, and said nothing of it.
-      if (afterMs < NUDGE_MS_MAX) this.#nudge(2 * afterMs);
-    });
-  }
-
-  #endNudges(): void {
-    this.#isNudging = false;
-    this.#cancelNudge();
   }
 
   /** mqtt.js goes on after some errors, such as a packet that it could not read, with no good end. */
@@ -334,7 +308,7 @@ export class Connection {
         ? { kind: "taken_over" }
         : { kind: "lost", reason, isByBroker: this.#cause === null && !this.#isLeaving },
     );
-    this.#endNudges();
+    this.#nudges.end();
     for (const resolve of this.#unanswered) resolve({ kind: "lost" });
     this.#unanswered.clear();
   }
