@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ownTarget, TARGETS } from "../../scripts/build/targets.ts";
+import { writeExecutable } from "../support/executable.ts";
 import {
   names,
   RUNTIME,
@@ -264,8 +265,8 @@ for (
   });
 }
 
-async function assertRefused(box: Sandbox, file: Uint8Array): Promise<void> {
-  await Deno.writeFile(box.file, file);
+async function assertRefused(box: Sandbox, file: Uint8Array<ArrayBuffer>): Promise<void> {
+  writeExecutable(box.file, file);
   const run = await box.start([]);
   assert.deepEqual([run.code, run.stdout], [1, ""]);
   assert.match(run.stderr, /^ilagent: cannot extract the (runtime|program).* damaged\W*\n$/);

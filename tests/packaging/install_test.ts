@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sha256 } from "../../scripts/build/self_extracting.ts";
 import { writeAssets } from "../../scripts/release/assets.ts";
+import { writeExecutable } from "../support/executable.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 
 const TEMPLATE = fileURLToPath(new URL("../../scripts/packaging/install.sh", import.meta.url));
@@ -160,8 +161,8 @@ class Mirror implements AsyncDisposable {
     const fakes = this.#temp.file("fakes");
     await Deno.mkdir(fakes, { recursive: true });
     const uname = `#!/bin/sh\ncase $1 in -s) echo ${system} ;; *) echo ${processor} ;; esac\n`;
-    await Deno.writeTextFile(join(fakes, "uname"), uname, { mode: 0o755 });
-    await Deno.writeTextFile(join(fakes, "ldd"), `#!/bin/sh\necho '${ldd}'\n`, { mode: 0o755 });
+    writeExecutable(join(fakes, "uname"), uname);
+    writeExecutable(join(fakes, "ldd"), `#!/bin/sh\necho '${ldd}'\n`);
     const { code, stdout, stderr } = await new Deno.Command("sh", {
       args: [script, "--to", this.target, ...args],
       clearEnv: true,

@@ -1,5 +1,6 @@
 /** Shell scripts that tests have run, the notes they leave, and the processes. */
 
+import { writeExecutable } from "./executable.ts";
 import { TempFolder } from "./temp_folder.ts";
 
 export class ScriptFolder extends TempFolder {
@@ -7,8 +8,7 @@ export class ScriptFolder extends TempFolder {
   write(lines: string, name = "script.sh"): string {
     const path = this.file(name);
     const text = lines.startsWith("#!") ? `${lines}\n` : `#!/bin/sh\ncd '${this.path}'\n${lines}\n`;
-    Deno.writeTextFileSync(path, text);
-    Deno.chmodSync(path, 0o755);
+    writeExecutable(path, text);
     return path;
   }
 

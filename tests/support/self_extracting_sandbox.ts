@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { writeSelfExtracting } from "../../scripts/build/self_extracting.ts";
 import { ownTarget, type Target } from "../../scripts/build/targets.ts";
+import { installExecutable } from "./executable.ts";
 
 // A shell script stands in for Deno, and another one for the bundle: what is under test is the head alone.
 export const RUNTIME = `#!/bin/sh
@@ -59,15 +60,18 @@ export async function sandbox(parts: Partial<Parts> = {}) {
     [runtime, keepIn] = [join(path, "runtime"), folder];
     await Deno.writeTextFile(runtime, parts.runtime ?? RUNTIME);
   }
-  const build = () =>
-    writeSelfExtracting({
+  const built = join(path, "built");
+  const build = async () => {
+    await writeSelfExtracting({
       program,
       runtime,
       target: parts.target ?? ownTarget(),
       runFlags: [...PERMISSION_FLAGS, ...ISOLATION_FLAGS],
       keepIn,
-      output: file,
+      output: built,
     });
+    installExecutable(built, file);
+  };
   await build();
 
   const spawn = (args: string[], options: StartOptions = {}) =>
