@@ -37,7 +37,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
   readonly #clock: Clock;
   readonly #ids = new EventIds();
   #foreignChanges: number;
-  #isReadingAnew = false;
+  /** The rows are to be read anew, and that has not begun. */
+  #isReadingDue = false;
   /** By `performance.now()`. */
   #placeCheckedAt = -Infinity;
   /** Events that wait for their commit. */
@@ -249,16 +250,16 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     if (version === this.#foreignChanges && !this.#file.isOldestBehind()) return false;
     this.#foreignChanges = version;
     this.#changes.recount();
-    // One that is still to come, where the disk refuses it, will find this too.
-    if (this.#isReadingAnew) return true;
-    this.#isReadingAnew = true;
+    // One that has begun may be past what has changed; one that is still to come finds this too.
+    if (this.#isReadingDue) return true;
+    this.#isReadingDue = true;
     this.#commits.add({
-      apply: () => this.#readAnew(),
-      committed: () => {
-        this.#isReadingAnew = false;
-        this.#heads.rescan();
+      apply: () => {
+        this.#isReadingDue = false;
+        this.#readAnew();
       },
-      failed: () => true,
+      committed: () => this.#heads.rescan(),
+      failed: () => this.#isReadingDue = true,
     });
     return true;
   }

@@ -532,6 +532,37 @@ Deno.test("SqliteQueue.noticeChanges() reads the rows once, however many changes
   assert.equal(readings, 1);
 });
 
+Deno.test("SqliteQueue.noticeChanges() finds what changed while the disk was busy with what it had found before", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "died" }), null);
+  const claimed = queue.claim(nobody);
+  assert.ok(claimed);
+  await queue.settle(claimed, { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null });
+  using other = openForCommand(opening.path, "write");
+  const { syncData } = Deno.FsFile.prototype;
+  const disk = Promise.withResolvers<void>(), busy = Promise.withResolvers<void>();
+  Deno.FsFile.prototype.syncData = async function () {
+    busy.resolve();
+    await disk.promise;
+    await syncData.call(this);
+  };
+  try {
+    other.db.exec("INSERT INTO ilagent (key, val, created_at) VALUES ('change', '', '')");
+    assert.equal(queue.noticeChanges(), true);
+    await busy.promise;
+    const all = { ids: [], key: null, acceptedBefore: null, status: null };
+    assert.deepEqual(new Operator(other.db).retryDead(all), { retried: 1, refused: [] });
+    assert.equal(queue.noticeChanges(), true);
+  } finally {
+    Deno.FsFile.prototype.syncData = syncData;
+    disk.resolve();
+  }
+  await queue.enqueue(anEvent({ summary: "later" }), null);
+  assert.deepEqual(summaries(queue), ["died", "later"]);
+  holds(queue);
+});
+
 Deno.test("SqliteQueue.claimUntried() hands out an event of a key that has arrived since the last probe and has not failed", async () => {
   await using opening = opened();
   const { queue } = opening;
