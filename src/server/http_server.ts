@@ -35,7 +35,7 @@ export class HttpServer {
   readonly #routes: Routes;
   readonly #log: Log;
   readonly #abort = new AbortController();
-  readonly #tokenDigest: Promise<Uint8Array> | null;
+  #tokenDigest: Promise<Uint8Array> | null = null;
   #server: Deno.HttpServer | null = null;
   #relisten: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
@@ -46,7 +46,6 @@ export class HttpServer {
     this.#config = config;
     this.#routes = routes;
     this.#log = log;
-    this.#tokenDigest = config.intakeToken === null ? null : digest(config.intakeToken);
   }
 
   /** Throws `StartupFailure` where the address cannot be had. */
@@ -160,13 +159,15 @@ export class HttpServer {
 
   #api(request: Request, pathname: string): Response | Promise<Response> {
     if (this.#stopping) return unavailable({ error: "The agent is shutting down." }, RETRY_AFTER_SECONDS);
-    return this.#tokenDigest === null
+    const { intakeToken } = this.#config;
+    return intakeToken === null
       ? this.#authorized(request, pathname)
-      : this.#authorize(request, pathname, this.#tokenDigest);
+      : this.#authorize(request, pathname, intakeToken);
   }
 
-  async #authorize(request: Request, pathname: string, wanted: Promise<Uint8Array>): Promise<Response> {
-    if (await hasToken(request, wanted)) return await this.#authorized(request, pathname);
+  async #authorize(request: Request, pathname: string, intakeToken: string): Promise<Response> {
+    this.#tokenDigest ??= digest(intakeToken);
+    if (await hasToken(request, this.#tokenDigest)) return await this.#authorized(request, pathname);
     return error(401, "Send the intake token as 'Authorization: Bearer …'.", {
       "www-authenticate": "Bearer",
     });
