@@ -11,7 +11,7 @@ main() {
   usable || { extract; is_first=1; }
 
   export DENO_DIR="$cache/deno" DENO_NO_UPDATE_CHECK=1
-  # glibc gives each thread a heap of its own, and keeps what each once held: 5 MB more under load.
+  # glibc gives each thread a heap of its own, and keeps what each once held: some MB more under load.
   export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"
   deny_response_cache
   unset NODE_OPTIONS # its --require would run other code with the rights of this program

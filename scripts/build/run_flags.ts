@@ -20,8 +20,9 @@ export const PERMISSION_FLAGS: readonly string[] = [
   "--ignore-env",
   "--unstable-worker-options",
   // V8 lets the young generation grow with the load and keeps it, and collects the old one late: together 70 MB more
-  // in the drain of a backlog, at the same speed. Its middle compiler, Maglev, costs 8 MB;
-  // without it the last one is to begin sooner, or the first thousands of deliveries take a fifth longer.
+  // in the drain of a backlog, at the same speed. Its middle compiler, Maglev, costs 8 MB
+  // under the load of a broker; without it the last one begins sooner, because the first thousands of an edge
+  // connector's deliveries are slower until then.
   "--v8-flags=--max-semi-space-size=2,--heap-growing-percent=20,--no-maglev,--invocation-count-for-turbofan=1500",
 ];
 

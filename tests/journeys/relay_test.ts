@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentProcess, BUILT, freePort, runAgent, type StartOptions } from "../support/agent_process.ts";
-import { installExecutable } from "../support/executable.ts";
+import { copyExecutable } from "../support/executable.ts";
 import { IlertEmulator } from "../support/ilert_emulator.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
@@ -384,7 +384,7 @@ Deno.test("another user can run the built file from another folder", {
   Deno.chownSync(folder.path, 65534, 65534);
   const port = await freePort();
   const program = folder.file("ilagent");
-  installExecutable(BUILT, program);
+  copyExecutable(BUILT, program);
   await using agent = AgentProcess.start({
     command: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program],
     args: ["daemon", "-p", `${port}`, "-b", "il1hbt1"],

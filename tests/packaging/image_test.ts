@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { writeImageContext } from "../../scripts/release/image_context.ts";
-import { installExecutable } from "../support/executable.ts";
+import { copyExecutable } from "../support/executable.ts";
 import { toolTest } from "../support/services.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
@@ -115,7 +115,7 @@ async function rootOf(image: Awaited<ReturnType<typeof imageIn>>, folder: TempFo
   const { stdout } = await new Deno.Command("ldd", { args: [Deno.execPath()] }).output();
   for (const [library] of new TextDecoder().decode(stdout).matchAll(/\/\S+/g)) {
     await Deno.mkdir(join(root, dirname(library)), { recursive: true });
-    installExecutable(library, join(root, library));
+    copyExecutable(library, join(root, library));
   }
   for (const copy of image.all("COPY")) {
     const words = copy.replace("${TARGETARCH}", "amd64").split(/\s+/).filter((word) =>
@@ -129,7 +129,7 @@ async function rootOf(image: Awaited<ReturnType<typeof imageIn>>, folder: TempFo
         ? [...Deno.readDirSync(from)].map(({ name }) => join(from, name))
         : [from];
       for (const path of paths) {
-        installExecutable(
+        copyExecutable(
           path,
           target.endsWith("/") ? join(root, target, basename(path)) : join(root, target),
         );

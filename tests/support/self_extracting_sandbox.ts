@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ISOLATION_FLAGS, PERMISSION_FLAGS } from "../../scripts/build/run_flags.ts";
 import { writeSelfExtracting } from "../../scripts/build/self_extracting.ts";
 import { ownTarget, type Target } from "../../scripts/build/targets.ts";
-import { installExecutable } from "./executable.ts";
+import { copyExecutable } from "./executable.ts";
 
 // A shell script stands in for Deno, and another one for the bundle: what is under test is the head alone.
 export const RUNTIME = `#!/bin/sh
@@ -70,7 +70,7 @@ export async function sandbox(parts: Partial<Parts> = {}) {
       keepIn,
       output: built,
     });
-    installExecutable(built, file);
+    copyExecutable(built, file);
   };
   await build();
 
