@@ -7,7 +7,12 @@
  */
 
 import { KafkaClient, kafkaFailureOf } from "../clients/kafka/client.ts";
-import { type Assignment, GroupMember, SESSION_TIMEOUT_MS } from "../clients/kafka/group_member.ts";
+import {
+  type Assignment,
+  type Batch,
+  GroupMember,
+  SESSION_TIMEOUT_MS,
+} from "../clients/kafka/group_member.ts";
 import { backoffBoundMs } from "../domain/retry_policy.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
@@ -182,9 +187,10 @@ export class KafkaSource implements AsyncDisposable {
         this.#startAtEnds(client, member).catch(ended.reject);
       },
       rebalancing: () => this.#isSubscribed = false,
-      fetched: (batch) => this.#first.isPending(batch.topic) ? this.#notYet() : this.#intake.fetched(batch),
+      fetched: (batch) =>
+        this.#first.isPending(batch.topic) ? this.#notYet(batch) : this.#intake.fetched(batch),
       answered: () => this.#answeredAt = this.#deps.clock.monotonic(),
-      confirmed: () => this.#memberAt = this.#deps.clock.monotonic(),
+      confirmed: (agoMs) => this.#confirmed(agoMs),
       crashed: (error) => {
         this.#hasExited = true;
         ended.reject(error);
@@ -236,8 +242,17 @@ export class KafkaSource implements AsyncDisposable {
     this.#first.done(starts.keys());
   }
 
-  #notYet(): { isTaken: false; processed: Promise<void> } {
-    return { isTaken: false, processed: this.#pause(NOT_YET_MS, this.#stopping.signal) };
+  #notYet({ from }: Batch): { next: bigint; processed: Promise<void> } {
+    return { next: from, processed: this.#pause(NOT_YET_MS, this.#stopping.signal) };
+  }
+
+  /** The broker may have been as silent as we were, and so have kept a session that we gave up. */
+  #confirmed(agoMs: number): void {
+    const now = this.#deps.clock.monotonic();
+    this.#memberAt = Math.max(this.#memberAt, now - Math.max(0, agoMs));
+    if (!this.#isSuspended || now - this.#memberAt > SESSION_TIMEOUT_MS) return;
+    this.#isSuspended = false;
+    this.#intake.confirmed();
   }
 
   async #lookForMissing(client: KafkaClient, found: () => void): Promise<void> {

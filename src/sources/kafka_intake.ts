@@ -99,24 +99,32 @@ export class KafkaIntake {
     return this.#partitions.has(nameOf(topic, partition));
   }
 
-  /** Takes a batch, unless its partition is full, not ours, or the intake is closed. */
-  fetched(batch: Batch): { isTaken: boolean; processed: Promise<void> } {
+  /** Takes a batch, unless its partition is full, not ours, or the intake is closed; answers where reading goes on. */
+  fetched(batch: Batch): { next: bigint; processed: Promise<void> } {
     const partition = this.#partitions.get(nameOf(batch.topic, batch.partition));
-    if (partition === undefined) return { isTaken: false, processed: NOTHING_TO_WAIT_FOR };
+    if (partition === undefined) return { next: batch.from, processed: NOTHING_TO_WAIT_FOR };
     if (this.#isClosed) {
       this.#pause(partition);
-      return { isTaken: false, processed: NOTHING_TO_WAIT_FOR };
+      return { next: batch.from, processed: NOTHING_TO_WAIT_FOR };
     }
     const progress = this.#progressAt(partition, batch.from);
     // Bounds what waits to one batch, whatever becomes of memberships; taken anew once there is room.
     const isTaken = !progress.hasWaiting;
     progress.take(isTaken ? batch.messages : [], isTaken ? batch.next : batch.from);
-    return { isTaken, processed: progress.hasWaiting ? this.#hold(partition) : NOTHING_TO_WAIT_FOR };
+    // What is in hand is not read again: once it is committed, a read of it would look like an offset that was set back.
+    const next = progress.next < batch.next ? progress.next : batch.next;
+    return { next, processed: progress.hasWaiting ? this.#hold(partition) : NOTHING_TO_WAIT_FOR };
   }
 
   /** Whoever is no member for longer than the session may last has lost its partitions, to be had back or not. */
   suspend(): void {
-    for (const { progress } of this.#partitions.values()) progress?.suspend();
+    for (const partition of this.#partitions.values()) this.#takeBack(partition);
+  }
+
+  /** The group has kept us as a member nonetheless. */
+  confirmed(): void {
+    if (this.#isClosed) return;
+    for (const { progress } of this.#partitions.values()) progress?.confirmed();
   }
 
   /** Hands over no more. Resolves when nothing is in flight, or after `timeoutMs`. */
@@ -152,11 +160,15 @@ export class KafkaIntake {
   }
 
   #revoke(name: string, partition: Partition): void {
+    this.#takeBack(partition);
+    this.#partitions.delete(name);
+  }
+
+  /** With its pause, which nothing would end once nothing is in flight, and which outlasts an assignment. */
+  #takeBack(partition: Partition): void {
     partition.progress?.suspend();
     partition.release();
-    // A pause would outlast the assignment and meet us when the partition comes back.
-    this.#resume(partition);
-    this.#partitions.delete(name);
+    if (!this.#isClosed) this.#resume(partition);
   }
 
   #progressAt(partition: Partition, offset: bigint): PartitionProgress<KafkaMessage> {

@@ -51,6 +51,11 @@ export class PartitionProgress<M extends OffsetMessage> {
     return this.#inFlight;
   }
 
+  /** Behind all that is in hand. */
+  get next(): bigint {
+    return this.#next;
+  }
+
   get hasWaiting(): boolean {
     return this.#turn < this.#taken.length;
   }
@@ -100,6 +105,13 @@ export class PartitionProgress<M extends OffsetMessage> {
     this.#abort = new AbortController();
     this.#inFlight = 0;
     this.#turn = 0;
+  }
+
+  /** No other member was here since the suspension: goes on without a read. */
+  confirmed(): void {
+    if (this.#isInDoubt) return;
+    this.#isSuspended = false;
+    this.#handOverWaiting();
   }
 
   /** Hands over no more; what is in flight goes on. */

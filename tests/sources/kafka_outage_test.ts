@@ -64,6 +64,26 @@ brokerTest(
   },
 );
 
+brokerTest(
+  "KafkaSource hands over again what it took back when the group turns out to have kept it as a member",
+  KAFKA,
+  async () => {
+    await using site = await Site.open();
+    const topic = await site.createTopic(["1", "2"]);
+    const { source, receiver } = site.start(topic, (text) => text === "1");
+    await until(() => receiver.held === 1 && receiver.taken.length === 2, "one is in flight");
+    // The broker hears the next heartbeat, so its session outlasts ours by that much.
+    site.proxy.stallAnswers();
+    await until(() => receiver.aborted.length === 1, "it is aborted", NOTICE_MAX_MS);
+    site.proxy.heal();
+    await until(() => receiver.held === 1, "it is handed over again");
+    receiver.release();
+    await until(async () => (await site.committed(topic)) === 2, "all is committed");
+    assert.deepEqual(receiver.texts, ["1", "2", "1"]);
+    assert.equal(source.readiness(), null);
+  },
+);
+
 /** A broker behind a network that can be stalled for the source, not for the test. */
 class Site implements AsyncDisposable {
   readonly kafka: KafkaBroker;

@@ -2,7 +2,7 @@
  * A network to break between a client and a server, both on this machine.
  *
  *     healed ──cut()──▶ cut: connections end, new ones are refused
- *     healed ──stall()──▶ stalled: connections stay and new ones are accepted, but nothing passes
+ *     healed ──stall()──▶ stalled: connections stay and new ones are accepted, but nothing passes, or no answer does
  *     cut, stalled ──heal()──▶ healed: what a stall held back arrives now
  */
 
@@ -19,6 +19,7 @@ export class NetworkProxy implements AsyncDisposable {
   /** Of the connections since the last heal(). */
   #cut = new AbortController();
   #stalled: PromiseWithResolvers<void> | null = null;
+  #stalledAnswers: PromiseWithResolvers<void> | null = null;
 
   private constructor(port: number, targetPort: number) {
     this.port = port;
@@ -45,6 +46,12 @@ export class NetworkProxy implements AsyncDisposable {
 
   stall(): void {
     this.#stalled ??= Promise.withResolvers();
+    this.stallAnswers();
+  }
+
+  /** The server still gets what the clients say. */
+  stallAnswers(): void {
+    this.#stalledAnswers ??= Promise.withResolvers();
   }
 
   heal(): void {
@@ -60,6 +67,8 @@ export class NetworkProxy implements AsyncDisposable {
   #flow(): void {
     this.#stalled?.resolve();
     this.#stalled = null;
+    this.#stalledAnswers?.resolve();
+    this.#stalledAnswers = null;
   }
 
   #listen(): void {
@@ -88,8 +97,9 @@ export class NetworkProxy implements AsyncDisposable {
       const server = await Deno.connect({ hostname: HOST, port: this.#targetPort });
       open.push(server);
       cut.throwIfAborted();
-      const pass = (from: Deno.TcpConn, to: Deno.TcpConn) => this.#pass(from, to).catch(close);
-      await Promise.all([pass(client, server), pass(server, client)]);
+      const requests = this.#pass(client, server, () => this.#stalled);
+      const answers = this.#pass(server, client, () => this.#stalledAnswers);
+      await Promise.all([requests.catch(close), answers.catch(close)]);
     } catch {
       // Cut, or nobody is at the target: the client sees the end of its connection.
     } finally {
@@ -98,11 +108,15 @@ export class NetworkProxy implements AsyncDisposable {
     }
   }
 
-  async #pass(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+  async #pass(
+    from: Deno.TcpConn,
+    to: Deno.TcpConn,
+    stalled: () => { promise: Promise<void> } | null,
+  ): Promise<void> {
     const buffer = new Uint8Array(CHUNK_BYTES);
     for (;;) {
       const length = await from.read(buffer);
-      await this.#stalled?.promise;
+      await stalled()?.promise;
       if (length === null) return await to.closeWrite();
       for (let sent = 0; sent < length;) sent += await to.write(buffer.subarray(sent, length));
     }

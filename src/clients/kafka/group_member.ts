@@ -29,14 +29,14 @@ export interface MemberEvents {
   /** The group forms again; what is ours will be told. */
   rebalancing(): void;
   /**
-   * True when the batch was taken, so that reading goes on behind it. The promise holds back the next fetch, heartbeats
+   * Answers where reading goes on: behind the batch, or anywhere in it. The promise holds back the next fetch, heartbeats
    * included, so it must be short.
    */
-  fetched(batch: Batch): { isTaken: boolean; processed: Promise<void> };
+  fetched(batch: Batch): { next: bigint; processed: Promise<void> };
   /** A broker has answered something. */
   answered(): void;
-  /** The group has just counted us in. */
-  confirmed(): void;
+  /** We were still counted in when we asked, so many milliseconds ago; the answer may have been long on its way. */
+  confirmed(agoMs: number): void;
   /** Over for good. Called once, and not after `leave()`. */
   crashed(error: unknown): void;
 }
@@ -84,8 +84,12 @@ export class GroupMember {
   /** Resolves when fetching has begun or, told by `crashed`, cannot. Rejects where no broker can be reached. */
   async join(topics: string[]): Promise<void> {
     const { events } = this.#consumer;
-    this.#consumer.on(events.REQUEST, () => this.#events.answered());
-    this.#consumer.on(events.HEARTBEAT, () => this.#events.confirmed());
+    let heartbeatMs = 0;
+    this.#consumer.on(events.REQUEST, ({ payload }) => {
+      if (payload.apiName === "Heartbeat") heartbeatMs = payload.duration;
+      this.#events.answered();
+    });
+    this.#consumer.on(events.HEARTBEAT, () => this.#events.confirmed(heartbeatMs));
     this.#consumer.on(events.REBALANCING, () => this.#events.rebalancing());
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       this.#events.assigned(new Map(Object.entries(payload.memberAssignment)));
@@ -150,20 +154,20 @@ export class GroupMember {
     if (!isRunning() || isStale()) return;
     // Of kafkajs' own state, and not of this batch: every one would do.
     this.#commitNow = payload.commitOffsetsIfNecessary;
-    const lastOffset = batch.lastOffset();
-    const { isTaken, processed } = this.#events.fetched({
+    // Not in its types. The first message is no substitute: there may be gaps before it.
+    const from = BigInt((batch as typeof batch & { fetchedOffset: string }).fetchedOffset);
+    const { next, processed } = this.#events.fetched({
       topic: batch.topic,
       partition: batch.partition,
-      // Not in its types. The first message is no substitute: there may be gaps before it.
-      from: BigInt((batch as typeof batch & { fetchedOffset: string }).fetchedOffset),
-      next: BigInt(lastOffset) + 1n,
+      from,
+      next: BigInt(batch.lastOffset()) + 1n,
       messages: batch.messages.map(({ offset, key, value }) => ({
         offset: BigInt(offset),
         key: key?.toString() ?? null,
         payload: value ?? new Uint8Array(0),
       })),
     });
-    if (isTaken) resolveOffset(lastOffset);
+    if (next > from) resolveOffset(`${next - 1n}`);
     await processed;
   }
 }

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import type { Offsets } from "../../src/clients/kafka/client.ts";
+import type { KafkaMessage } from "../../src/clients/kafka/group_member.ts";
+import { KafkaIntake } from "../../src/sources/kafka_intake.ts";
+import { IN_FLIGHT_MAX } from "../../src/sources/kafka_partition.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { memoryLog } from "../support/memory_log.ts";
+import { TestReceiver } from "../support/message_receivers.ts";
+
+const TOPIC = "alerts", PARTITION = 0;
+const PAUSED_WITHIN_MS = 1_000, COMMITTED_WITHIN_MS = 1_000;
+
+Deno.test("KafkaIntake goes on with what it took back once the group has kept it as a member, without a read", async () => {
+  const { reader, receiver, intake } = joined("holding");
+  await reader.read("abc");
+  intake.suspend();
+  assert.deepEqual([receiver.aborted.join(""), intake.inFlight], ["abc", 0]);
+  intake.confirmed();
+  assert.equal(receiver.texts.join(""), "abcabc");
+});
+
+Deno.test("KafkaIntake waits for a read when the group has formed again: another member may have gone on", async () => {
+  const { reader, receiver, intake } = joined("holding");
+  await reader.read("abc");
+  intake.suspend();
+  reader.rejoin();
+  intake.confirmed();
+  assert.equal(receiver.texts.join(""), "abc");
+  await reader.read("abc");
+  assert.equal(receiver.texts.join(""), "abcabc");
+});
+
+Deno.test("KafkaIntake does not read again what is in hand, which would look like an offset that was set back", async () => {
+  const { reader, receiver, intake, clock } = joined("holding");
+  await reader.read("abc");
+  intake.suspend();
+  reader.rejoin();
+  await reader.read("abc");
+  receiver.release();
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, 3n);
+  await reader.read("abcd");
+  assert.equal(receiver.texts.join(""), "abcabcd");
+});
+
+Deno.test("KafkaIntake goes on with a partition that was full when the session was lost", async () => {
+  const { reader, receiver, intake, clock } = joined("holding");
+  const text = "x".repeat(IN_FLIGHT_MAX + 10);
+  const held = reader.read(text);
+  await clock.advance(PAUSED_WITHIN_MS);
+  await held;
+  assert.deepEqual([reader.isPaused, reader.position], [true, BigInt(text.length)]);
+  intake.suspend();
+  reader.rejoin();
+  receiver.release();
+  await reader.read(text + "y");
+  await reader.read(text + "y");
+  assert.deepEqual([reader.isPaused, intake.inFlight], [false, 0]);
+  assert.equal(receiver.texts.slice(IN_FLIGHT_MAX).join(""), text + "y");
+});
+
+Deno.test("KafkaIntake pauses nothing after a session was lost while a full partition held back the next fetch", async () => {
+  const { reader, receiver, intake, clock } = joined("holding");
+  const text = "x".repeat(IN_FLIGHT_MAX + 10);
+  const held = reader.read(text);
+  intake.suspend();
+  await held;
+  await clock.advance(PAUSED_WITHIN_MS);
+  assert.equal(reader.isPaused, false);
+  receiver.release();
+  intake.confirmed();
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, BigInt(text.length));
+});
+
+function joined(mode: "holding" | "settling") {
+  const clock = new FakeClock();
+  const receiver = new TestReceiver(mode);
+  const intake = new KafkaIntake(receiver, { clock, log: memoryLog() });
+  const reader = new Reader(intake);
+  reader.rejoin();
+  return { clock, receiver, intake, reader };
+}
+
+/** One partition of one topic, a letter a message, and a member of the group that reads it as kafkajs does. */
+class Reader {
+  position = 0n;
+  committed = 0n;
+  isPaused = false;
+  readonly #intake: KafkaIntake;
+
+  constructor(intake: KafkaIntake) {
+    this.#intake = intake;
+    intake.attach({
+      pause: () => this.isPaused = true,
+      resume: () => this.isPaused = false,
+      commit: (offsets: ReadonlyMap<string, Offsets>) => {
+        this.committed = offsets.get(TOPIC)?.get(PARTITION) ?? this.committed;
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** The group has formed again; reading begins where the group stands. */
+  rejoin(): void {
+    this.position = this.committed;
+    this.#intake.assigned(new Map([[TOPIC, [PARTITION]]]));
+  }
+
+  /** From where it stands to the end of what the partition holds. */
+  async read(letters: string): Promise<void> {
+    if (this.isPaused) return;
+    const from = this.position, next = BigInt(letters.length);
+    const messages = [...letters].map((letter, offset): KafkaMessage => ({
+      offset: BigInt(offset),
+      key: null,
+      payload: new TextEncoder().encode(letter),
+    })).slice(Number(from));
+    if (messages.length === 0) return;
+    const fetched = this.#intake.fetched({ topic: TOPIC, partition: PARTITION, from, next, messages });
+    this.position = fetched.next;
+    await fetched.processed;
+  }
+}
