@@ -14,7 +14,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { KafkaConnection } from "../kafka_connection.ts";
 import { readTlsMaterial, type TlsMaterial } from "../tls_material.ts";
 import { DECOMPRESSORS } from "./decompression.ts";
-import { addressOf, KafkaSockets, type Refusal } from "./sockets.ts";
+import { addressOf, CLOSED, KafkaSockets, type Refusal } from "./sockets.ts";
 
 export {
   AssignerProtocol,
@@ -64,12 +64,14 @@ for (const { type, decompress } of DECOMPRESSORS) {
 export class KafkaClient implements Disposable {
   readonly kafka: Kafka;
   readonly #sockets: KafkaSockets;
+  readonly #closed = Promise.withResolvers<never>();
 
   private constructor(connection: KafkaConnection, tls: TlsMaterial | null, options: KafkaClientOptions) {
     const { log, refusal } = options;
     const sockets = new KafkaSockets(refusal);
     const aliases = new Map<string, string>();
     this.#sockets = sockets;
+    this.#closed.promise.catch(() => {});
     this.kafka = new Kafka({
       clientId: "ilagent",
       brokers: connection.brokers.map((address) => withoutColons(address, aliases)),
@@ -140,12 +142,18 @@ export class KafkaClient implements Disposable {
     return new Map(answers.map(({ partition, high }) => [partition, BigInt(high)]));
   }
 
-  /** Ends all connections at once. */
+  /** Ends all connections at once, and whatever is being asked. */
   [Symbol.dispose](): void {
     this.#sockets[Symbol.dispose]();
+    this.#closed.reject(new Error(CLOSED));
   }
 
+  /** Once closed, kafkajs tries for some seconds more to connect. */
   async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    return await Promise.race([this.#answer(question), this.#closed.promise]);
+  }
+
+  async #answer<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
     const admin = this.kafka.admin({ retry: RETRY_LOOKUP });
     try {
       await admin.connect();

@@ -15,7 +15,7 @@ export type Refusal =
   /** It leads to a broker that was reached instead. Enough for asking what every broker knows. */
   | { kind: "goes_elsewhere" };
 
-const CLOSED = "the client is closed";
+export const CLOSED = "the client is closed";
 
 export class KafkaSockets implements Disposable {
   readonly #refusal: Refusal;
