@@ -4,7 +4,6 @@
  * wrong argument, 130 after Ctrl-C.
  */
 
-import { BUILT } from "../tests/support/agent_process.ts";
 import { parseArguments, USAGE } from "./bench/arguments.ts";
 import { binary } from "./bench/binary.ts";
 import { blocked } from "./bench/blocked.ts";
@@ -30,7 +29,7 @@ import { million } from "./bench/million.ts";
 import { observability } from "./bench/observability.ts";
 import { outage } from "./bench/outage.ts";
 import { Stage } from "./bench/stage.ts";
-import { connectDirectly, fetchDependencies } from "./from_source.ts";
+import { buildWhereMissing, connectDirectly, fetchDependencies } from "./preparation.ts";
 
 interface Bench {
   run: (stage: Stage) => Promise<void>;
@@ -163,23 +162,7 @@ function machineOf(): { cores: number; memory: number; deno: string } {
 async function prepare(needsBuilt: boolean, note: (text: string) => void): Promise<void> {
   await fetchDependencies();
   connectDirectly();
-  if (!needsBuilt || await exists(BUILT)) return;
-  note("dist/ilagent is missing and is built first");
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "build"],
-    stdin: "null",
-  }).output();
-  if (!success) {
-    throw new Error(new TextDecoder().decode(stderr).trim().split("\n").at(-1) ?? "the build failed");
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch {
-    return false;
-  }
+  if (needsBuilt) await buildWhereMissing(note);
 }
 
 function overdue(limitMs: number): Promise<never> {

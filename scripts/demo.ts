@@ -14,7 +14,7 @@ import { EdgeAgents } from "./demo/edge_agents.ts";
 import { measure, printTable } from "./demo/result.ts";
 import { idOf, numberOf, Sender, SOURCES } from "./demo/sender.ts";
 import { type Say, storyteller } from "./demo/telling.ts";
-import { connectDirectly, fetchDependencies } from "./from_source.ts";
+import { connectDirectly, fetchDependencies } from "./preparation.ts";
 
 /** The alerts begin evenly over this time. */
 const ALERTS = 300, SENDING_MS = 14_000;

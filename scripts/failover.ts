@@ -9,6 +9,7 @@ import { ConsumerSite, eventMessage, type SiteAgent } from "../tests/support/con
 import { KafkaPeer } from "../tests/support/kafka_peer.ts";
 import { MqttPeer } from "../tests/support/mqtt_peer.ts";
 import { figureOf } from "./bench/figures.ts";
+import { buildWhereMissing, connectDirectly } from "./preparation.ts";
 import { startKafka } from "./services/kafka.ts";
 import { startMosquitto } from "./services/mosquitto.ts";
 
@@ -58,6 +59,8 @@ async function main(args: string[]): Promise<number> {
     console.error(`${unknown}: is none of --json, ${Object.keys(STRATEGIES).join(", ")}`);
     return 2;
   }
+  if (!Deno.env.has("ILAGENT_COMMAND")) await buildWhereMissing((text) => console.error(text));
+  connectDirectly();
   let isLost = false;
   for (const name of names.length > 0 ? names : Object.keys(STRATEGIES)) {
     const { delayMs, repeated, lost } = await run(name);

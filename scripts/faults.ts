@@ -16,7 +16,7 @@ import { Findings, lineOf } from "./faults/findings.ts";
 import { tryFuzz } from "./faults/fuzz.ts";
 import { tryKill } from "./faults/kill.ts";
 import type { Circumstances, Scenario } from "./faults/scenario.ts";
-import { connectDirectly } from "./from_source.ts";
+import { buildWhereMissing, connectDirectly } from "./preparation.ts";
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   kill: tryKill,
@@ -50,8 +50,16 @@ async function main(args: string[]): Promise<number> {
     console.error(`faults: ${error.message}; ${USAGE}`);
     return 2;
   }
-  connectDirectly();
   const { circumstances, isJson } = run;
+  try {
+    if (circumstances.command === "built") {
+      await buildWhereMissing((text) => isJson || console.log(`# ${text}`));
+    }
+  } catch (error) {
+    console.error(`faults: cannot prepare: ${error instanceof Error ? error.message : error}`);
+    return 1;
+  }
+  connectDirectly();
   const findings = new Findings((finding) => isJson || console.log(lineOf(finding)));
   for (const [name, scenario] of run.scenarios) {
     const startedAt = performance.now();

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { AgentProcess, BUILT, freePort, runAgent, type RunOptions } from "../tests/support/agent_process.ts";
 import { isObject } from "../tests/support/ilert_event_validation.ts";
 import { PROXY_VARIABLES } from "./build/run_flags.ts";
-import { connectDirectly, fetchDependencies } from "./from_source.ts";
+import { connectDirectly, fetchDependencies, isFile } from "./preparation.ts";
 
 const STAGES = ["ALERT", "ACCEPT", "RESOLVE"] as const;
 const SUMMARY = "ilagent live check, please ignore: it resolves itself";
@@ -162,13 +162,4 @@ function passedVariables(): Record<string, string> {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value]];
   }));
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

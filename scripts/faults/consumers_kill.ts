@@ -26,7 +26,7 @@ export async function killConsumers(
   const random = randomOf(circumstances.seed);
   await using run = await ConsumerRun.of(feed, circumstances);
   const problems: string[] = [];
-  const publishing = new Publishing(run);
+  await using publishing = new Publishing(run);
   for (let cycle = 1; cycle <= cycles; cycle++) {
     // The first run makes the file, which is looked into after each kill.
     const mayBeEarly = cycle > 1;
@@ -62,7 +62,7 @@ async function killOnce(run: ConsumerRun, random: () => number, mayBeEarly: bool
   return problem ?? (ledger.holds ? null : `the ledger does not hold: ${JSON.stringify(ledger)}`);
 }
 
-class Publishing {
+class Publishing implements AsyncDisposable {
   readonly #run: ConsumerRun;
   readonly #work: Promise<void>;
   #isOver = false;
@@ -70,11 +70,17 @@ class Publishing {
   constructor(run: ConsumerRun) {
     this.#run = run;
     this.#work = this.#publish();
+    // Told by `stop()`, unless something else is told already.
+    this.#work.catch(() => {});
   }
 
   async stop(): Promise<void> {
     this.#isOver = true;
     await this.#work;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
   }
 
   async #publish(): Promise<void> {
