@@ -15,6 +15,7 @@ const NOTICE_MAX_MS = 10_000;
 /** Far less than the 25 s a shutdown may take. */
 const STOP_MAX_MS = 15_000;
 const BACK_MAX_MS = 60_000;
+const SASL = { mechanism: "plain", username: "alice", password: "alice-secret" } as const;
 
 brokerTest(
   "KafkaSource gets over a broker that is killed and comes back: no message lost, none handed over twice",
@@ -84,6 +85,34 @@ brokerTest(
   },
 );
 
+brokerTest(
+  "KafkaSource commits nothing late: what was on its way when it lost its session does not undo what others have committed",
+  KAFKA,
+  async () => {
+    await using site = await Site.open();
+    const topic = await site.createTopic(["1", "2", "3"]);
+    const late = site.start(topic, () => true);
+    await until(() => late.receiver.taken.length === 3, "all are in flight");
+    site.proxy.stall();
+    late.receiver.taken[0]?.settle();
+    const other = site.start(topic, () => false, "directly");
+    await until(async () => (await site.committed(topic)) === 3, "the other one commits", BACK_MAX_MS);
+    site.proxy.heal();
+    const isMember = (line: string) => line.includes("Member of the Kafka group");
+    await until(
+      () => late.log.lines.filter(isMember).length === 2,
+      "the late one is a member again",
+      BACK_MAX_MS,
+    );
+    await other.source.stop(0);
+    await until(() => late.source.readiness() === null, "it consumes again", BACK_MAX_MS);
+    await site.send(topic, ["4"]);
+    await until(() => late.receiver.texts.includes("4"), "what came later", BACK_MAX_MS);
+    assert.equal(await site.committed(topic), 3);
+    assert.deepEqual(late.receiver.texts, ["1", "2", "3", "4"]);
+  },
+);
+
 /** A broker behind a network that can be stalled for the source, not for the test. */
 class Site implements AsyncDisposable {
   readonly kafka: KafkaBroker;
@@ -99,7 +128,7 @@ class Site implements AsyncDisposable {
   static async open(): Promise<Site> {
     await using stack = new AsyncDisposableStack();
     const proxy = stack.use(await NetworkProxy.start());
-    const options = { users: { alice: "alice-secret" }, advertisedPorts: { PLAINTEXT: proxy.port } };
+    const options = { users: { [SASL.username]: SASL.password }, advertisedPorts: { PLAINTEXT: proxy.port } };
     const kafka = stack.use(await startKafka(options));
     proxy.forwardTo(kafka.port("PLAINTEXT"));
     return new Site(kafka, proxy, stack.move());
@@ -122,8 +151,14 @@ class Site implements AsyncDisposable {
     return (await peer.committed("group", topic))[0];
   }
 
-  start(topic: string, isHeld: (text: string) => boolean) {
-    const connection = { brokers: [`127.0.0.1:${this.proxy.port}`], tls: null, sasl: null };
+  start(
+    topic: string,
+    isHeld: (text: string) => boolean,
+    way: "through the proxy" | "directly" = "through the proxy",
+  ) {
+    const connection = way === "directly"
+      ? { brokers: [this.kafka.address("SASL_PLAINTEXT")], tls: null, sasl: SASL }
+      : { brokers: [`127.0.0.1:${this.proxy.port}`], tls: null, sasl: null };
     const receiver = new TestReceiver(isHeld), log = memoryLog();
     const source = new KafkaSource({ connection, groupId: "group", from: "beginning" }, [topic], receiver, {
       ...{ clock: systemClock, random: Math.random, log, onBrokerRefused: () => {} },
@@ -139,7 +174,7 @@ class Site implements AsyncDisposable {
   }
 
   async #peer(): Promise<KafkaPeer> {
-    const user = { name: "alice", password: "alice-secret", mechanism: "plain" } as const;
+    const user = { name: SASL.username, password: SASL.password, mechanism: SASL.mechanism };
     return await KafkaPeer.connect(this.kafka.address("SASL_PLAINTEXT"), { user });
   }
 }
