@@ -76,8 +76,9 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /**
    * Whether a read from `offset` goes on with what is in hand, perhaps repeating some of it. It does not where the offset
-   * was set back, or where another member has gone on meanwhile. Without that, a read ahead of us is one behind a gap,
-   * such as compaction and transactions leave.
+   * was set back, or where another member has gone on meanwhile, beyond all that is in hand: below that it cannot be told
+   * from a read of our own that was under way, so some of it may be repeated. Without another member, a read ahead of us is
+   * one behind a gap, such as compaction and transactions leave.
    */
   continuesAt(offset: bigint): boolean {
     return offset >= this.#committed && (offset <= this.#next || !this.#isInDoubt);

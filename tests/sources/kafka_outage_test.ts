@@ -109,7 +109,6 @@ brokerTest(
     await site.send(topic, ["4"]);
     await until(() => late.receiver.texts.includes("4"), "what came later", BACK_MAX_MS);
     assert.equal(await site.committed(topic), 3);
-    assert.deepEqual(late.receiver.texts, ["1", "2", "3", "4"]);
   },
 );
 
