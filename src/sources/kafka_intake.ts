@@ -110,7 +110,7 @@ export class KafkaIntake {
     const progress = this.#progressAt(partition, batch.from);
     // Bounds what waits to one batch, whatever becomes of memberships; taken anew once there is room.
     const isTaken = !progress.hasWaiting;
-    progress.take(isTaken ? batch.messages : [], isTaken ? batch.next : batch.from);
+    progress.take(isTaken ? batch : { from: batch.from, messages: [], next: batch.from });
     // What is in hand is not read again: once it is committed, a read of it would look like an offset that was set back.
     const next = progress.next < batch.next ? progress.next : batch.next;
     return { next, processed: progress.hasWaiting ? this.#hold(partition) : NOTHING_TO_WAIT_FOR };

@@ -10,6 +10,14 @@ export interface OffsetMessage {
   readonly offset: bigint;
 }
 
+/** What one fetch brought. */
+export interface Read<M> {
+  readonly from: bigint;
+  readonly messages: readonly M[];
+  /** Where reading goes on. */
+  readonly next: bigint;
+}
+
 interface Taken<M> {
   readonly message: M;
   /** What to commit once this message and all before it are settled: where whoever comes next starts. */
@@ -37,6 +45,8 @@ export class PartitionProgress<M extends OffsetMessage> {
   #next: bigint;
   #committable: bigint;
   #committed: bigint;
+  /** Where the group stood when it was last asked: nothing less is committed, which would undo what another member has. */
+  #floor: bigint;
 
   /** `start` is where the partition is read from. `onSettled` follows each message that is. */
   constructor(start: bigint, handOver: HandOver<M>, onSettled: () => void) {
@@ -45,6 +55,7 @@ export class PartitionProgress<M extends OffsetMessage> {
     this.#next = start;
     this.#committable = start;
     this.#committed = start;
+    this.#floor = start;
   }
 
   get inFlight(): number {
@@ -62,7 +73,8 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /** The offset to commit; null where there is none, or where it could undo what another member has committed. */
   get uncommitted(): bigint | null {
-    return this.#isInDoubt || this.#committable === this.#committed ? null : this.#committable;
+    if (this.#isInDoubt || this.#committable < this.#floor) return null;
+    return this.#committable === this.#committed ? null : this.#committable;
   }
 
   committed(offset: bigint): void {
@@ -84,8 +96,9 @@ export class PartitionProgress<M extends OffsetMessage> {
     return offset >= this.#committed && (offset <= this.#next || !this.#isInDoubt);
   }
 
-  /** Takes what a read that continues has brought up to `next`, except what is in hand already. */
-  take(messages: readonly M[], next: bigint): void {
+  /** Takes what a read that continues has brought, except what is in hand already. */
+  take({ from, messages, next }: Read<M>): void {
+    if (this.#isInDoubt) this.#floor = from;
     this.#isInDoubt = false;
     this.#isSuspended = false;
     const fresh = messages.filter(({ offset }) => offset >= this.#next);

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { IN_FLIGHT_MAX, PartitionProgress } from "../../src/sources/kafka_partition.ts";
+import { IN_FLIGHT_MAX, PartitionProgress, type Read } from "../../src/sources/kafka_partition.ts";
 
 Deno.test("PartitionProgress commits the settled prefix only, in whatever order messages settle", async () => {
   const order = fc.shuffledSubarray([...Array(20).keys()], { minLength: 20, maxLength: 20 });
   await fc.assert(fc.asyncProperty(order, async (settling) => {
     const hands = new Hands();
     const progress = new PartitionProgress(100n, hands.take, () => {});
-    progress.take(messagesFrom(100n, 20), 120n);
+    progress.take(readOf(100n, 20));
     const settled = new Set<number>();
     for (const n of settling) {
       await hands.settle(100n + BigInt(n));
@@ -22,7 +22,7 @@ Deno.test("PartitionProgress commits the settled prefix only, in whatever order 
 Deno.test("PartitionProgress commits across gaps, up to where the read ended", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(5n, hands.take, () => {});
-  progress.take([{ offset: 7n }, { offset: 12n }], 15n);
+  progress.take({ from: 5n, messages: [{ offset: 7n }, { offset: 12n }], next: 15n });
   await hands.settle(7n);
   assert.equal(progress.uncommitted, 12n);
   progress.committed(12n);
@@ -34,7 +34,7 @@ Deno.test("PartitionProgress commits across gaps, up to where the read ended", a
 Deno.test("PartitionProgress hands over at most IN_FLIGHT_MAX at once, in the order of the offsets", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(messagesFrom(0n, IN_FLIGHT_MAX + 10), BigInt(IN_FLIGHT_MAX + 10));
+  progress.take(readOf(0n, IN_FLIGHT_MAX + 10));
   assert.equal(progress.inFlight, IN_FLIGHT_MAX);
   assert.equal(progress.hasWaiting, true);
   for (let offset = 20n; offset < 30n; offset++) await hands.settle(offset);
@@ -45,11 +45,11 @@ Deno.test("PartitionProgress hands over at most IN_FLIGHT_MAX at once, in the or
 Deno.test("PartitionProgress takes nothing twice when the group has formed again and reads from its last commit", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(messagesFrom(0n, 4), 4n);
+  progress.take(readOf(0n, 4));
   await hands.settle(2n);
   progress.rejoined();
   assert.equal(progress.continuesAt(0n), true);
-  progress.take(messagesFrom(0n, 6), 6n);
+  progress.take(readOf(0n, 6));
   assert.deepEqual(hands.taken, [0n, 1n, 2n, 3n, 4n, 5n]);
   for (const offset of [0n, 1n, 3n, 4n, 5n]) await hands.settle(offset);
   assert.equal(progress.uncommitted, 6n);
@@ -58,19 +58,33 @@ Deno.test("PartitionProgress takes nothing twice when the group has formed again
 Deno.test("PartitionProgress commits nothing of its own until a read shows that nobody else has gone on", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(messagesFrom(0n, 4), 4n);
+  progress.take(readOf(0n, 4));
   await hands.settle(0n);
   progress.rejoined();
   assert.equal(progress.uncommitted, null);
   assert.equal(progress.continuesAt(5n), false, "another member has gone on");
-  progress.take([], 0n);
+  progress.take(readOf(0n, 0));
   assert.equal(progress.uncommitted, 1n);
+});
+
+Deno.test("PartitionProgress commits nothing below where another member has taken the group", async () => {
+  const hands = new Hands();
+  const progress = new PartitionProgress(0n, hands.take, () => {});
+  progress.take(readOf(0n, 3));
+  await hands.settle(0n);
+  progress.rejoined();
+  assert.equal(progress.continuesAt(3n), true);
+  progress.take(readOf(3n, 1));
+  assert.equal(progress.uncommitted, null);
+  await hands.settle(1n);
+  await hands.settle(2n);
+  assert.equal(progress.uncommitted, 3n);
 });
 
 Deno.test("PartitionProgress goes on behind a gap, but not where the offset was set back", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(10n, hands.take, () => {});
-  progress.take(messagesFrom(10n, 2), 12n);
+  progress.take(readOf(10n, 2));
   await hands.settle(10n);
   progress.committed(11n);
   assert.equal(progress.continuesAt(14n), true);
@@ -80,7 +94,7 @@ Deno.test("PartitionProgress goes on behind a gap, but not where the offset was 
 Deno.test("PartitionProgress.suspend() aborts what is in flight and hands only that over again, in order", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(messagesFrom(0n, 5), 5n);
+  progress.take(readOf(0n, 5));
   await hands.settle(1n);
   await hands.settle(3n);
   progress.suspend();
@@ -88,7 +102,7 @@ Deno.test("PartitionProgress.suspend() aborts what is in flight and hands only t
   assert.equal(progress.inFlight, 0);
   hands.taken.length = 0;
   progress.rejoined();
-  progress.take(messagesFrom(0n, 6), 6n);
+  progress.take(readOf(0n, 6));
   assert.deepEqual(hands.taken, [0n, 2n, 4n, 5n]);
   for (const offset of hands.taken) await hands.settle(offset);
   assert.equal(progress.uncommitted, 6n);
@@ -97,7 +111,7 @@ Deno.test("PartitionProgress.suspend() aborts what is in flight and hands only t
 Deno.test("PartitionProgress.close() lets what is in flight settle and hands over no more", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(messagesFrom(0n, IN_FLIGHT_MAX + 5), BigInt(IN_FLIGHT_MAX + 5));
+  progress.take(readOf(0n, IN_FLIGHT_MAX + 5));
   progress.close();
   for (let offset = 0n; offset < BigInt(IN_FLIGHT_MAX); offset++) await hands.settle(offset);
   assert.equal(hands.taken.length, IN_FLIGHT_MAX);
@@ -129,6 +143,10 @@ class Hands {
     await Promise.resolve();
     await Promise.resolve();
   }
+}
+
+function readOf(from: bigint, count: number): Read<{ offset: bigint }> {
+  return { from, messages: messagesFrom(from, count), next: from + BigInt(count) };
 }
 
 function messagesFrom(start: bigint, count: number): { offset: bigint }[] {
