@@ -49,7 +49,8 @@ export function storedEvent(row: Row): StoredEvent {
     integrationKey: String(integrationKey),
     eventType: eventType as EventType,
     summary: String(summary),
-    alertKey: alertKey as string | null,
+    // Another program may have left a BLOB; as anything but text it could never be settled.
+    alertKey: alertKey === null ? null : String(alertKey),
     details: details as string | null,
     priority: priority as Priority | null,
     severity: severity as number | null,

@@ -52,7 +52,7 @@ export class GroupCommit implements AsyncDisposable {
   /** Failed on their own, but must not be given up. */
   #stubborn: Write[] = [];
   #syncing: Promise<void> | null = null;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | null = null;
   #failure: unknown = null;
   /** Since when another process holds the file, by `performance.now()`. */
   #busySince: number | null = null;
@@ -86,7 +86,7 @@ export class GroupCommit implements AsyncDisposable {
       await this.#syncing;
       this.#flush();
     } while (this.#syncing !== null || this.#waiting.length + this.#singly.length > 0);
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     this.#nextTurn[Symbol.dispose]();
   }
 
@@ -144,9 +144,9 @@ export class GroupCommit implements AsyncDisposable {
     this.#failure = error;
     if (group.length > 1) this.#singly.push(...group);
     else this.#stubborn.push(...group.filter((write) => write.failed(error)));
-    if (this.#singly.length + this.#waiting.length > 0) return this.#nextTurn.request();
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#tryAgain(), RETRY_MS);
+    if (this.#singly.length + this.#waiting.length > 0) this.#nextTurn.request();
+    // Whatever becomes of the others, and never later for those that are refused after it.
+    this.#retry ??= setTimeout(() => this.#tryAgain(), RETRY_MS);
   }
 
   /** Another process holds the file: all wait together for a moment, then those who may not wait longer are refused. */
@@ -160,11 +160,17 @@ export class GroupCommit implements AsyncDisposable {
     }
     if (this.#isClosing) return;
     this.#waiting.unshift(...kept);
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     this.#retry = setTimeout(() => this.#tryAgain(), BUSY_RETRY_MS);
   }
 
+  #cancelRetry(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+  }
+
   #tryAgain(): void {
+    this.#retry = null;
     this.#singly.push(...this.#stubborn);
     this.#stubborn = [];
     if (this.#singly.length + this.#waiting.length > 0) this.#flush();

@@ -26,6 +26,8 @@ export class HeadPlaces {
   readonly #taken = new Map<string, Taken>();
   /** Fresh heads by integration key; the key whose turn is next comes first. */
   readonly #lines = new Map<string, RowidLine>();
+  /** Of those that were taken when the file was read anew. */
+  #takenRowids: ReadonlySet<number> = new Set();
 
   constructor(rows: HeadRows) {
     this.#rows = rows;
@@ -102,10 +104,18 @@ export class HeadPlaces {
     }
   }
 
-  /** Before all fresh heads of the file are added anew; answers with the rowids of those that must not be. */
-  clearLines(): ReadonlySet<number> {
+  /** Before all fresh heads of the file are told by `addAnew()`. */
+  clearLines(): void {
     this.#lines.clear();
-    return new Set([...this.#taken.values()].map(({ rowid }) => rowid));
+    this.#takenRowids = new Set([...this.#taken.values()].map(({ rowid }) => rowid));
+  }
+
+  /** One that is taken has no place in a line, but may have been made due at once; or its row is another event's by now. */
+  addAnew(integrationKey: string, rowid: number): void {
+    const head = this.#takenRowids.has(rowid) ? this.#rows.fresh(rowid) : null;
+    const taken = head === null ? undefined : this.#taken.get(head.queued.id);
+    if (taken === undefined) this.add(integrationKey, rowid);
+    else taken.isWaiting = false;
   }
 
   #lineOf(key: string): RowidLine {

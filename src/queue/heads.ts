@@ -122,10 +122,14 @@ export class Heads {
     this.#nextDue = this.#rows.nextDueAfter(this.#clock.now());
   }
 
-  /** Before all fresh heads of the file are added anew; answers with the rowids of those that must not be. */
-  restart(): ReadonlySet<number> {
+  /** Before all fresh heads of the file are told by `addAnew()`. */
+  restart(): void {
     this.#returnBuffer();
-    return this.#places.clearLines();
+    this.#places.clearLines();
+  }
+
+  addAnew(integrationKey: string, rowid: number): void {
+    this.#places.addAnew(integrationKey, rowid);
   }
 
   #returnBuffer(): void {

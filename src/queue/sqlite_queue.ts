@@ -278,12 +278,9 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     this.#database[Symbol.dispose]();
   }
 
-  /** What is arriving, buffered or being sent is known already. */
   #readAnew(): void {
-    const known = this.#heads.restart();
-    this.#changes.readAnew((key, rowid) => {
-      if (!known.has(rowid)) this.#heads.add(key, rowid);
-    });
+    this.#heads.restart();
+    this.#changes.readAnew((key, rowid) => this.#heads.addAnew(key, rowid));
   }
 
   #beforeCommit(): void {

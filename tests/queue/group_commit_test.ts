@@ -109,6 +109,29 @@ Deno.test("GroupCommit tries the writes of a failed group one by one and refuses
   ]);
 });
 
+Deno.test("GroupCommit tries again what must not be given up, although others of its group were written after it", async () => {
+  await using all = disk();
+  let failures = 2;
+  const stubborn: Write = {
+    apply: () => {
+      if (failures-- > 0) throw new Error("no space");
+    },
+    committed: () => all.story.push("ack stubborn"),
+    failed: () => true,
+  };
+  all.commits.add(stubborn);
+  all.commits.add(insert(all, "b"));
+  await until(() => {
+    all.finishSync();
+    return all.story.includes("ack b");
+  }, "the other is acknowledged");
+  assert.equal(all.commits.failure, null);
+  await until(() => {
+    all.finishSync();
+    return all.story.includes("ack stubborn");
+  }, "it is written");
+});
+
 Deno.test("GroupCommit makes durable what still waits when it is closed", async () => {
   const all = disk();
   all.commits.add(insert(all, "a"));

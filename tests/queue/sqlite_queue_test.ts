@@ -563,6 +563,73 @@ Deno.test("SqliteQueue.noticeChanges() finds what changed while the disk was bus
   holds(queue);
 });
 
+Deno.test("SqliteQueue.noticeChanges() finds an event that was made due at once while its retry was under way, once that is given back", async () => {
+  await using opening = opened();
+  const { queue, clock } = opening;
+  await queue.enqueue(anEvent({ summary: "hastened" }), null);
+  const first = queue.claim(nobody);
+  assert.ok(first);
+  const waiting: Settlement = {
+    kind: "waiting",
+    attempts: 1,
+    nextAttemptAt: clock.now() + 1,
+    lastError: "e",
+  };
+  await queue.settle(first, waiting);
+  await clock.advance(1);
+  queue.rescan();
+  const retry = queue.claim(nobody);
+  assert.ok(retry);
+  {
+    using other = openForCommand(opening.path, "write");
+    new Operator(other.db).retryQueued({ ids: [], key: null, acceptedBefore: null, status: null });
+  }
+  queue.noticeChanges();
+  await queue.enqueue(anEvent({ summary: "later" }), null);
+  queue.release(retry);
+  assert.deepEqual(summaries(queue), ["hastened", "later"]);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue.noticeChanges() finds a retried dead letter that has taken the row of an event under way", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ summary: "died" }), null);
+  const dying = queue.claim(nobody);
+  assert.ok(dying);
+  await queue.settle(dying, { kind: "dead", attempts: 1, status: 400, reason: "r", responseBody: null });
+  await queue.enqueue(anEvent({ summary: "under way" }), null);
+  const underWay = queue.claim(nobody);
+  assert.ok(underWay);
+  {
+    using other = openForCommand(opening.path, "write");
+    const all = { ids: [], key: null, acceptedBefore: null, status: null };
+    const operator = new Operator(other.db);
+    operator.dropQueued(all);
+    assert.deepEqual(operator.retryDead(all), { retried: 1, refused: [] });
+  }
+  queue.noticeChanges();
+  await queue.enqueue(anEvent({ summary: "later" }), null);
+  assert.deepEqual(summaries(queue), ["died", "later"]);
+  await queue.settle(underWay, DELIVERED);
+  holds(queue);
+});
+
+Deno.test("SqliteQueue settles an event whose alert key another program has left as a BLOB", async () => {
+  await using opening = opened();
+  const { queue } = opening;
+  await queue.enqueue(anEvent({ alertKey: "k", summary: "blob" }), null);
+  {
+    using other = new DatabaseSync(opening.path);
+    other.exec("UPDATE event_items SET alert_key = x'6b31'");
+  }
+  const reopened = await opening.reopen();
+  const claimed = reopened.claim(nobody);
+  assert.equal(claimed?.event.summary, "blob");
+  await reopened.settle(claimed, DELIVERED);
+  assert.deepEqual(reopened.counts, { queued: 0, dead: 0 });
+});
+
 Deno.test("SqliteQueue.claimUntried() hands out an event of a key that has arrived since the last probe and has not failed", async () => {
   await using opening = opened();
   const { queue } = opening;
