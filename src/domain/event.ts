@@ -70,18 +70,18 @@ export function parseEvent(json: unknown): ParsedEvent {
   return {
     ok: true,
     event: {
-      integrationKey,
+      integrationKey: integrationKey.toWellFormed(),
       eventType,
-      summary: json.summary,
+      summary: json.summary.toWellFormed(),
       // An empty key groups nothing; as a lane it would put strangers in one line.
-      alertKey: (json.alertKey || null) as string | null,
-      details: (json.details ?? null) as string | null,
+      alertKey: wellFormed(json.alertKey || null),
+      details: wellFormed(json.details),
       priority: priority ?? null,
       severity: (json.severity ?? null) as number | null,
       images: (json.images ?? null) as EventImage[] | null,
       links: (json.links ?? null) as EventLink[] | null,
       customDetails: json.customDetails ?? undefined,
-      routingKey: (json.routingKey ?? null) as string | null,
+      routingKey: wellFormed(json.routingKey),
       labels: (json.labels ?? null) as { [name: string]: string } | null,
       services: (json.services ?? null) as EventService[] | null,
     },
@@ -154,6 +154,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 function problem(text: string): ParsedEvent {
   return { ok: false, problem: text };
+}
+
+/** With U+FFFD for half a surrogate pair, as a column has it when it is read back: a lane has one name. */
+function wellFormed(text: unknown): string | null {
+  return (text as string | null | undefined)?.toWellFormed() ?? null;
 }
 
 function absent(value: unknown): value is null | undefined {

@@ -10,6 +10,13 @@ function problemOf(json: unknown): string {
   return parsed.ok ? "none" : parsed.problem;
 }
 
+Deno.test("parseEvent() puts U+FFFD for half a surrogate pair, as SQLite does", () => {
+  const parsed = parseEvent({ ...minimal, summary: "a\ud800", alertKey: "disk \ud83d", details: "\udc00" });
+  assert.ok(parsed.ok);
+  const { summary, alertKey, details } = parsed.event;
+  assert.deepEqual([summary, alertKey, details], ["a\ufffd", "disk \ufffd", "\ufffd"]);
+});
+
 Deno.test("parseEvent() takes apiKey as the integration key, and integrationKey before it", () => {
   const parsed = parseEvent({ ...minimal, integrationKey: "il1api2" });
   assert.equal(parsed.ok && parsed.event.integrationKey, "il1api2");
