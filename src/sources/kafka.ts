@@ -69,6 +69,8 @@ export class KafkaSource implements AsyncDisposable {
   #isSubscribed = false;
   #hasExited = false;
   #isSuspended = false;
+  /** How often the group has formed with us in it. */
+  #formations = 0;
   /** Monotonic. */
   #answeredAt: number;
   #memberAt: number;
@@ -172,6 +174,8 @@ export class KafkaSource implements AsyncDisposable {
     try {
       topics = await client.existing(this.#topics);
       this.#missing = this.#topics.filter((topic) => !topics.includes(topic));
+      this.#first.missing(this.#missing);
+      this.#intake.forget(this.#missing);
       if (this.#config.from === "latest") await this.#first.look(client, topics);
     } finally {
       signal.removeEventListener("abort", close);
@@ -185,10 +189,10 @@ export class KafkaSource implements AsyncDisposable {
       assigned: (assignment) => {
         this.#assigned(assignment);
         this.#startAtEnds(client, member).catch(ended.reject);
+        this.#resume(client).catch(ended.reject);
       },
       rebalancing: () => this.#isSubscribed = false,
-      fetched: (batch) =>
-        this.#first.isPending(batch.topic) ? this.#notYet(batch) : this.#intake.fetched(batch),
+      fetched: (batch) => this.#mayTake(batch) ? this.#intake.fetched(batch) : this.#notYet(batch),
       answered: () => this.#answeredAt = this.#deps.clock.monotonic(),
       confirmed: (agoMs) => this.#confirmed(agoMs),
       crashed: (error) => {
@@ -219,6 +223,7 @@ export class KafkaSource implements AsyncDisposable {
   #assigned(assignment: Assignment): void {
     this.#memberAt = this.#deps.clock.monotonic();
     this.#isSuspended = false;
+    this.#formations++;
     this.#isSubscribed = true;
     this.#failures = 0;
     const { log } = this.#deps;
@@ -240,6 +245,20 @@ export class KafkaSource implements AsyncDisposable {
       }
     }
     this.#first.done(starts.keys());
+  }
+
+  /** Whether it goes on with what is in hand, the group has to say: others may have gone on with it. */
+  async #resume(client: KafkaClient): Promise<void> {
+    const topics = this.#intake.topicsInDoubt;
+    if (topics.length === 0) return;
+    const formation = this.#formations;
+    const committed = await client.committed(this.#config.groupId, topics);
+    if (formation === this.#formations) this.#intake.resume(committed);
+  }
+
+  /** A broker gives messages to whoever asks: that they come is no sign that the partition is still ours. */
+  #mayTake({ topic, partition }: Batch): boolean {
+    return !this.#first.isPending(topic) && !this.#isSuspended && !this.#intake.isHeldBack(topic, partition);
   }
 
   #notYet({ from }: Batch): { next: bigint; processed: Promise<void> } {

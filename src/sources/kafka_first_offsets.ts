@@ -23,6 +23,11 @@ export class FirstOffsets {
     return this.#ends.has(topic);
   }
 
+  /** These do not exist yet: once they do, nothing of them is skipped. */
+  missing(topics: readonly string[]): void {
+    for (const topic of topics) this.#seen.add(topic);
+  }
+
   /** Notes the end of each topic that is new to the group. */
   async look(client: Lookup, topics: readonly string[]): Promise<void> {
     const unseen = topics.filter((topic) => !this.#seen.has(topic));

@@ -80,6 +80,8 @@ export class KafkaIntake {
   }
 
   assigned(assignment: Assignment): void {
+    // What could not be committed before the group formed may be nobody's to commit now.
+    this.#commitFailure = null;
     const ours = new Set<string>();
     for (const [topic, partitions] of assignment) {
       for (const partition of partitions) {
@@ -87,11 +89,46 @@ export class KafkaIntake {
         ours.add(name);
         const known = this.#partitions.get(name);
         if (known === undefined) this.#add(name, topic, partition);
-        else known.progress?.rejoined();
+        else if (known.progress?.isOpen) known.progress.rejoined();
+        else known.progress = null;
       }
     }
     for (const [name, partition] of this.#partitions) {
       if (!ours.has(name)) this.#revoke(name, partition);
+    }
+  }
+
+  /** Topics of which it must know what the group has committed, to go on with what it has of them in hand. */
+  get topicsInDoubt(): string[] {
+    const inDoubt = [...this.#partitions.values()].filter(({ progress }) => progress?.isInDoubt);
+    return [...new Set(inDoubt.map(({ topic }) => topic))];
+  }
+
+  /** What the group has committed of these topics, asked after it has formed. */
+  resume(committed: ReadonlyMap<string, Offsets>): void {
+    for (const partition of this.#partitions.values()) {
+      const { progress } = partition, offsets = committed.get(partition.topic);
+      if (progress === null || !progress.isInDoubt || offsets === undefined) continue;
+      const offset = offsets.get(partition.partition) ?? null;
+      if (progress.isSetBackTo(offset)) {
+        this.#takeBack(partition);
+        partition.progress = null;
+      } else {
+        progress.resume(offset);
+      }
+    }
+    this.#commitWithin(COMMIT_INTERVAL_MS);
+  }
+
+  /** Whether a batch of it could be taken now. */
+  isHeldBack(topic: string, partition: number): boolean {
+    return this.#partitions.get(nameOf(topic, partition))?.progress?.isHeldBack ?? false;
+  }
+
+  /** These topics do not exist: what comes under their names is another topic. What is in hand of them still goes out. */
+  forget(topics: readonly string[]): void {
+    for (const [name, { topic }] of this.#partitions) {
+      if (topics.includes(topic)) this.#partitions.delete(name);
     }
   }
 
@@ -110,7 +147,7 @@ export class KafkaIntake {
     const progress = this.#progressAt(partition, batch.from);
     // Bounds what waits to one batch, whatever becomes of memberships; taken anew once there is room.
     const isTaken = !progress.hasWaiting;
-    progress.take(isTaken ? batch : { from: batch.from, messages: [], next: batch.from });
+    progress.take(isTaken ? batch : { messages: [], next: batch.from });
     // What is in hand is not read again: once it is committed, a read of it would look like an offset that was set back.
     const next = progress.next < batch.next ? progress.next : batch.next;
     return { next, processed: progress.hasWaiting ? this.#hold(partition) : NOTHING_TO_WAIT_FOR };

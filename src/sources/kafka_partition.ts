@@ -12,7 +12,6 @@ export interface OffsetMessage {
 
 /** What one fetch brought. */
 export interface Read<M> {
-  readonly from: bigint;
   readonly messages: readonly M[];
   /** Where reading goes on. */
   readonly next: bigint;
@@ -40,13 +39,14 @@ export class PartitionProgress<M extends OffsetMessage> {
   #inFlight = 0;
   #abort = new AbortController();
   #isSuspended = false;
-  /** Until the next read shows whether another member was here meanwhile. */
+  #isClosed = false;
+  /** Until the group has said whether another member was here meanwhile. */
   #isInDoubt = false;
   #next: bigint;
   #committable: bigint;
   #committed: bigint;
-  /** Where the group stood when it was last asked: nothing less is committed, which would undo what another member has. */
-  #floor: bigint;
+  /** Where reading began when the group last formed. */
+  #start: bigint;
 
   /** `start` is where the partition is read from. `onSettled` follows each message that is. */
   constructor(start: bigint, handOver: HandOver<M>, onSettled: () => void) {
@@ -55,7 +55,21 @@ export class PartitionProgress<M extends OffsetMessage> {
     this.#next = start;
     this.#committable = start;
     this.#committed = start;
-    this.#floor = start;
+    this.#start = start;
+  }
+
+  /** Nothing may be taken: whether it is still ours, or how far others have gone, is not known. */
+  get isHeldBack(): boolean {
+    return this.#isSuspended || this.#isInDoubt;
+  }
+
+  get isInDoubt(): boolean {
+    return this.#isInDoubt;
+  }
+
+  /** In hand and not settled, or settled and not committed. */
+  get isOpen(): boolean {
+    return this.#taken.length > 0 || this.#committable !== this.#committed;
   }
 
   get inFlight(): number {
@@ -73,34 +87,47 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /** The offset to commit; null where there is none, or where it could undo what another member has committed. */
   get uncommitted(): bigint | null {
-    if (this.#isInDoubt || this.#committable < this.#floor) return null;
-    return this.#committable === this.#committed ? null : this.#committable;
+    return this.#isInDoubt || this.#committable === this.#committed ? null : this.#committable;
   }
 
   committed(offset: bigint): void {
     this.#committed = offset;
   }
 
-  /** The group has formed again, and the partition is still or again ours. */
+  /** The group has formed again, and the partition is still or again ours; what is in flight goes on. */
   rejoined(): void {
     this.#isInDoubt = true;
   }
 
+  /** Whether it was set back: by an operator, or because the topic is another one. Null: nothing is committed of it. */
+  isSetBackTo(committed: bigint | null): boolean {
+    return committed === null ? this.#committed !== this.#start : committed < this.#committed;
+  }
+
+  /**
+   * What the group has committed of it, null for nothing: ends the doubt. What another member has got over is not ours to
+   * deliver any more, or to commit over.
+   */
+  resume(committed: bigint | null): void {
+    this.#isInDoubt = false;
+    if (committed !== null) {
+      if (committed > this.#committable) this.#skipTo(committed);
+      this.#start = committed;
+    }
+    this.#isSuspended = false;
+    this.#handOverWaiting();
+  }
+
   /**
    * Whether a read from `offset` goes on with what is in hand, perhaps repeating some of it. It does not where the offset
-   * was set back, or where another member has gone on meanwhile, beyond all that is in hand: below that it cannot be told
-   * from a read of our own that was under way, so some of it may be repeated. Without another member, a read ahead of us is
-   * one behind a gap, such as compaction and transactions leave.
+   * was set back. A read ahead of us is one behind a gap, such as compaction and transactions leave.
    */
   continuesAt(offset: bigint): boolean {
-    return offset >= this.#committed && (offset <= this.#next || !this.#isInDoubt);
+    return offset >= this.#start;
   }
 
   /** Takes what a read that continues has brought, except what is in hand already. */
-  take({ from, messages, next }: Read<M>): void {
-    if (this.#isInDoubt) this.#floor = from;
-    this.#isInDoubt = false;
-    this.#isSuspended = false;
+  take({ messages, next }: Read<M>): void {
     const fresh = messages.filter(({ offset }) => offset >= this.#next);
     fresh.forEach((message, i) => {
       this.#taken.push({ message, next: fresh[i + 1]?.offset ?? next, isSettled: false });
@@ -111,7 +138,7 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /**
    * Aborts what is in flight: the partition may belong to another member by now, and what is delivered late could overtake
-   * what that one has delivered. What is settled stays so; the rest waits until a read shows that it is still ours.
+   * what that one has delivered. What is settled stays so; the rest waits until the group says that it is still ours.
    */
   suspend(): void {
     this.#isSuspended = true;
@@ -121,7 +148,7 @@ export class PartitionProgress<M extends OffsetMessage> {
     this.#turn = 0;
   }
 
-  /** No other member was here since the suspension: goes on without a read. */
+  /** No other member was here since the suspension. */
   confirmed(): void {
     if (this.#isInDoubt) return;
     this.#isSuspended = false;
@@ -130,11 +157,22 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /** Hands over no more; what is in flight goes on. */
   close(): void {
-    this.#isSuspended = true;
+    this.#isClosed = true;
+  }
+
+  #skipTo(offset: bigint): void {
+    this.suspend();
+    const kept = this.#taken.findIndex(({ message }) => message.offset >= offset);
+    this.#taken.splice(0, kept === -1 ? this.#taken.length : kept);
+    this.#committed = offset;
+    this.#committable = offset;
+    if (offset > this.#next) this.#next = offset;
   }
 
   #handOverWaiting(): void {
-    while (!this.#isSuspended && this.#inFlight < IN_FLIGHT_MAX && this.#turn < this.#taken.length) {
+    while (
+      !this.isHeldBack && !this.#isClosed && this.#inFlight < IN_FLIGHT_MAX && this.#turn < this.#taken.length
+    ) {
       const taken = this.#taken[this.#turn++];
       if (taken === undefined || taken.isSettled) continue;
       this.#inFlight++;

@@ -24,6 +24,14 @@ Deno.test("FirstOffsets leaves a topic alone that the group knows, and its new p
   assert.equal(first.isPending("t"), false);
 });
 
+Deno.test("FirstOffsets skips nothing of a topic that was waited for", async () => {
+  const group = new Group(new Map([["t", offsets([5, 7])]]));
+  const first = new FirstOffsets("g");
+  first.missing(["t"]);
+  await first.look(group, ["t"]);
+  assert.equal(first.isPending("t"), false);
+});
+
 Deno.test("FirstOffsets takes what a faster member has committed, and does not set it back", async () => {
   const group = new Group(new Map([["t", offsets([5, 7])]]));
   const first = new FirstOffsets("g");

@@ -19,15 +19,68 @@ Deno.test("KafkaIntake goes on with what it took back once the group has kept it
   assert.equal(receiver.texts.join(""), "abcabc");
 });
 
-Deno.test("KafkaIntake waits for a read when the group has formed again: another member may have gone on", async () => {
+Deno.test("KafkaIntake asks the group when it has formed again: another member may have gone on", async () => {
   const { reader, receiver, intake } = joined("holding");
   await reader.read("abc");
   intake.suspend();
   reader.rejoin();
   intake.confirmed();
+  assert.deepEqual([intake.topicsInDoubt, intake.isHeldBack(TOPIC, PARTITION)], [[TOPIC], true]);
   assert.equal(receiver.texts.join(""), "abc");
+  reader.committed = 2n;
+  reader.answer();
+  assert.deepEqual([intake.topicsInDoubt, intake.isHeldBack(TOPIC, PARTITION)], [[], false]);
+  assert.equal(receiver.texts.join(""), "abcc");
+});
+
+Deno.test("KafkaIntake commits what was settled while the group formed, whether or not more is read", async () => {
+  const { reader, receiver, clock } = joined("holding");
   await reader.read("abc");
-  assert.equal(receiver.texts.join(""), "abcabc");
+  reader.rejoin();
+  receiver.settleAll();
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, 0n);
+  reader.answer();
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, 3n);
+});
+
+Deno.test("KafkaIntake no longer speaks of a commit that failed once the group has formed again", async () => {
+  const { reader, receiver, intake, clock } = joined("settling");
+  reader.refusal = new Error("The coordinator is not aware of this member");
+  await reader.read("abc");
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.match(intake.commitFailure?.reason ?? "", /not aware/);
+  intake.assigned(new Map());
+  assert.equal(intake.commitFailure, null);
+  assert.equal(receiver.texts.join(""), "abc");
+});
+
+Deno.test("KafkaIntake reads anew from where an operator has set the group back to", async () => {
+  const { reader, receiver, clock } = joined("settling");
+  await reader.read("abc");
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, 3n);
+  receiver.hold();
+  await reader.read("abcd");
+  reader.committed = 1n;
+  reader.rejoin();
+  reader.answer();
+  await reader.read("abcd");
+  assert.equal(receiver.texts.join(""), "abcdbcd");
+});
+
+Deno.test("KafkaIntake takes a topic that was deleted for another one, and still delivers what it has of it", async () => {
+  const { reader, receiver, intake, clock } = joined("holding");
+  await reader.read("abc");
+  intake.forget([TOPIC]);
+  reader.rejoin();
+  await reader.read("xy");
+  assert.equal(receiver.texts.join(""), "abcxy");
+  assert.deepEqual(receiver.aborted, []);
+  receiver.settleAll();
+  await clock.advance(COMMITTED_WITHIN_MS);
+  assert.equal(reader.committed, 2n);
 });
 
 Deno.test("KafkaIntake does not read again what is in hand, which would look like an offset that was set back", async () => {
@@ -35,6 +88,7 @@ Deno.test("KafkaIntake does not read again what is in hand, which would look lik
   await reader.read("abc");
   intake.suspend();
   reader.rejoin();
+  reader.answer();
   await reader.read("abc");
   receiver.release();
   await clock.advance(COMMITTED_WITHIN_MS);
@@ -53,6 +107,7 @@ Deno.test("KafkaIntake goes on with a partition that was full when the session w
   intake.suspend();
   reader.rejoin();
   receiver.release();
+  reader.answer();
   await reader.read(text + "y");
   await reader.read(text + "y");
   assert.deepEqual([reader.isPaused, intake.inFlight], [false, 0]);
@@ -87,6 +142,8 @@ class Reader {
   position = 0n;
   committed = 0n;
   isPaused = false;
+  /** Of commits. */
+  refusal: Error | null = null;
   readonly #intake: KafkaIntake;
 
   constructor(intake: KafkaIntake) {
@@ -95,6 +152,7 @@ class Reader {
       pause: () => this.isPaused = true,
       resume: () => this.isPaused = false,
       commit: (offsets: ReadonlyMap<string, Offsets>) => {
+        if (this.refusal !== null) return Promise.reject(this.refusal);
         this.committed = offsets.get(TOPIC)?.get(PARTITION) ?? this.committed;
         return Promise.resolve();
       },
@@ -105,6 +163,11 @@ class Reader {
   rejoin(): void {
     this.position = this.committed;
     this.#intake.assigned(new Map([[TOPIC, [PARTITION]]]));
+  }
+
+  /** What the group has committed. */
+  answer(): void {
+    this.#intake.resume(new Map([[TOPIC, new Map([[PARTITION, this.committed]])]]));
   }
 
   /** From where it stands to the end of what the partition holds. */

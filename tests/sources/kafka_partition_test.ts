@@ -22,7 +22,7 @@ Deno.test("PartitionProgress commits the settled prefix only, in whatever order 
 Deno.test("PartitionProgress commits across gaps, up to where the read ended", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(5n, hands.take, () => {});
-  progress.take({ from: 5n, messages: [{ offset: 7n }, { offset: 12n }], next: 15n });
+  progress.take({ messages: [{ offset: 7n }, { offset: 12n }], next: 15n });
   await hands.settle(7n);
   assert.equal(progress.uncommitted, 12n);
   progress.committed(12n);
@@ -48,6 +48,7 @@ Deno.test("PartitionProgress takes nothing twice when the group has formed again
   progress.take(readOf(0n, 4));
   await hands.settle(2n);
   progress.rejoined();
+  progress.resume(null);
   assert.equal(progress.continuesAt(0n), true);
   progress.take(readOf(0n, 6));
   assert.deepEqual(hands.taken, [0n, 1n, 2n, 3n, 4n, 5n]);
@@ -55,30 +56,43 @@ Deno.test("PartitionProgress takes nothing twice when the group has formed again
   assert.equal(progress.uncommitted, 6n);
 });
 
-Deno.test("PartitionProgress commits nothing of its own until a read shows that nobody else has gone on", async () => {
+Deno.test("PartitionProgress commits and hands over nothing until the group has said that nobody else has gone on", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(readOf(0n, 4));
-  await hands.settle(0n);
+  progress.take(readOf(0n, IN_FLIGHT_MAX + 1));
   progress.rejoined();
+  await hands.settle(0n);
   assert.equal(progress.uncommitted, null);
-  assert.equal(progress.continuesAt(5n), false, "another member has gone on");
-  progress.take(readOf(0n, 0));
+  assert.equal(hands.taken.length, IN_FLIGHT_MAX);
+  progress.resume(0n);
   assert.equal(progress.uncommitted, 1n);
+  assert.equal(hands.taken.length, IN_FLIGHT_MAX + 1);
 });
 
-Deno.test("PartitionProgress commits nothing below where another member has taken the group", async () => {
+Deno.test("PartitionProgress leaves to another member what that one has got over, and commits nothing over it", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(0n, hands.take, () => {});
-  progress.take(readOf(0n, 3));
+  progress.take(readOf(0n, 5));
   await hands.settle(0n);
   progress.rejoined();
-  assert.equal(progress.continuesAt(3n), true);
-  progress.take(readOf(3n, 1));
+  progress.resume(3n);
+  assert.deepEqual(hands.aborted, [1n, 2n, 3n, 4n]);
+  assert.deepEqual(hands.taken.slice(5), [3n, 4n]);
   assert.equal(progress.uncommitted, null);
-  await hands.settle(1n);
-  await hands.settle(2n);
-  assert.equal(progress.uncommitted, 3n);
+  progress.take(readOf(3n, 3));
+  assert.deepEqual(hands.taken.slice(5), [3n, 4n, 5n]);
+  await hands.settle(3n);
+  assert.equal(progress.uncommitted, 4n);
+});
+
+Deno.test("PartitionProgress reads on where another member has got beyond all that is in hand", () => {
+  const hands = new Hands();
+  const progress = new PartitionProgress(0n, hands.take, () => {});
+  progress.take(readOf(0n, 2));
+  progress.rejoined();
+  progress.resume(7n);
+  assert.equal(progress.isOpen, false);
+  assert.equal(progress.next, 7n);
 });
 
 Deno.test("PartitionProgress goes on behind a gap, but not where the offset was set back", async () => {
@@ -86,7 +100,12 @@ Deno.test("PartitionProgress goes on behind a gap, but not where the offset was 
   const progress = new PartitionProgress(10n, hands.take, () => {});
   progress.take(readOf(10n, 2));
   await hands.settle(10n);
+  assert.deepEqual([progress.isSetBackTo(null), progress.isSetBackTo(10n)], [false, false]);
   progress.committed(11n);
+  assert.deepEqual([progress.isSetBackTo(null), progress.isSetBackTo(10n), progress.isSetBackTo(11n)], [
+    ...[true, true, false],
+  ]);
+  assert.equal(progress.continuesAt(10n), true, "a read that began before the commit");
   assert.equal(progress.continuesAt(14n), true);
   assert.equal(progress.continuesAt(3n), false);
 });
@@ -102,6 +121,7 @@ Deno.test("PartitionProgress.suspend() aborts what is in flight and hands only t
   assert.equal(progress.inFlight, 0);
   hands.taken.length = 0;
   progress.rejoined();
+  progress.resume(0n);
   progress.take(readOf(0n, 6));
   assert.deepEqual(hands.taken, [0n, 2n, 4n, 5n]);
   for (const offset of hands.taken) await hands.settle(offset);
@@ -146,7 +166,7 @@ class Hands {
 }
 
 function readOf(from: bigint, count: number): Read<{ offset: bigint }> {
-  return { from, messages: messagesFrom(from, count), next: from + BigInt(count) };
+  return { messages: messagesFrom(from, count), next: from + BigInt(count) };
 }
 
 function messagesFrom(start: bigint, count: number): { offset: bigint }[] {

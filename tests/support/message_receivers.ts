@@ -55,6 +55,11 @@ export class TestReceiver implements MessageReceiver {
     for (const settle of [...this.#held]) settle();
   }
 
+  /** From now on everything is held. */
+  hold(): void {
+    this.#isHeld = () => true;
+  }
+
   /** From now on everything at once. */
   release(): void {
     this.#isHeld = () => false;
