@@ -125,10 +125,12 @@ export class KafkaIntake {
     return this.#partitions.get(nameOf(topic, partition))?.progress?.isHeldBack ?? false;
   }
 
-  /** These topics do not exist: what comes under their names is another topic. What is in hand of them still goes out. */
+  /** These topics do not exist: what comes under their names is another topic. What is in hand of them is nowhere else. */
   forget(topics: readonly string[]): void {
-    for (const [name, { topic }] of this.#partitions) {
-      if (topics.includes(topic)) this.#partitions.delete(name);
+    for (const [name, { topic, progress }] of this.#partitions) {
+      if (!topics.includes(topic)) continue;
+      this.#partitions.delete(name);
+      progress?.resume(null);
     }
   }
 
