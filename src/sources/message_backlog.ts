@@ -38,7 +38,9 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
   readonly #closing = new AbortController();
   /** Ids of messages whose policy updates are under way. */
   readonly #updating = new Set<string>();
-  /** Whether policy updates were left in the file because too many were under way. */
+  /** Messages on their way into the file. */
+  #keeping = 0;
+  /** Whether this pass over the file, or the last, left policy updates there because too many were under way. */
   #hasMorePolicies = false;
   /** Messages whose topics no flag names, as last told. */
   #unrouted = 0;
@@ -57,7 +59,7 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
   }
 
   get hasPolicies(): boolean {
-    return this.#updating.size > 0 || this.#hasMorePolicies || this.#pass !== null;
+    return this.#keeping > 0 || this.#updating.size > 0 || this.#hasMorePolicies || this.#pass !== null;
   }
 
   /** Looks through the file, as messages may have been added. Resolves when all that can become events are events. */
@@ -68,8 +70,13 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
   }
 
   async keep(message: QueuedMessage): Promise<void> {
-    await this.#store.keep(crypto.randomUUID(), message);
-    void this.drain();
+    this.#keeping++;
+    try {
+      await this.#store.keep(crypto.randomUUID(), message);
+      void this.drain();
+    } finally {
+      this.#keeping--;
+    }
   }
 
   async keepRunning(message: QueuedMessage, running: Promise<PolicyEnd>): Promise<void> {
@@ -153,7 +160,8 @@ export class MessageBacklog implements PolicyBacklog, Disposable {
   }
 
   #update(kept: KeptMessage, update: PolicyUpdate): void {
-    if (this.#updating.size >= UPDATES_MAX) {
+    // None behind one that was left, though others have ended meanwhile: it would overtake it.
+    if (this.#hasMorePolicies || this.#updating.size >= UPDATES_MAX) {
       this.#hasMorePolicies = true;
       return;
     }

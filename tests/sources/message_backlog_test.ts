@@ -160,6 +160,17 @@ Deno.test("MessageBacklog makes a hundred policy updates at a time, and all of t
   all.holds();
 });
 
+Deno.test("MessageBacklog makes no update before those in front of it, however many rows lie between them", async () => {
+  const policies = Array.from({ length: 200 }, (_, i): Row => ["policies", { team: "t", email: `${i}` }]);
+  // More than one batch, which the disk takes while the first updates end.
+  const events = Array.from({ length: 500 }, (_, i) => event(`${i}`));
+  await using all = new Setting([...policies.slice(0, 150), ...events, ...policies.slice(150)]);
+  await all.backlog.drain();
+  await until(() => all.left().length === 0, "all are made");
+  assert.deepEqual(all.updates, policies.map((_, i) => `${i}`));
+  all.holds();
+});
+
 Deno.test("MessageBacklog.drain() goes on with events while dead letters have no room, and buries the rest when they do", async () => {
   await using all = new Setting([["events", "bad 1"], event("good"), ["events", "bad 2"]], {}, {
     deadLettersMax: 1,
@@ -209,6 +220,17 @@ Deno.test("MessageBacklog.keep() and keepRunning() make each update once", async
   await until(() => all.left().length === 0 && !all.backlog.hasPolicies, "both are done");
   assert.equal(all.queue.ledger.delivered, 2);
   all.holds();
+});
+
+Deno.test("MessageBacklog.hasPolicies is true while a message is on its way into the file", async () => {
+  await using all = new Setting([]);
+  const payload = JSON.stringify({ team: "t", email: "kept" });
+  const keeping = all.backlog.keep({ broker: "mqtt", topic: "policies", payload, key: null });
+  assert.equal(all.backlog.hasPolicies, true);
+  await keeping;
+  assert.equal(all.backlog.hasPolicies, true);
+  await until(() => !all.backlog.hasPolicies, "it is made");
+  assert.deepEqual(all.updates, ["kept"]);
 });
 
 Deno.test("MessageBacklog.keepRunning() refuses where there is no room, and a later pass may take the message", async () => {
