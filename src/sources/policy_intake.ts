@@ -11,6 +11,7 @@
 
 import type { PolicyUpdate } from "../domain/policy_update.ts";
 import type { DeadLetters, Death, QueuedMessage } from "../queue/messages.ts";
+import { QueueUnavailable } from "../queue/queue.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { MessageEnd } from "./message_counts.ts";
 
@@ -39,6 +40,8 @@ export class PolicyIntake {
   readonly #backlog: PolicyBacklog;
   readonly #letters: DeadLetters;
   readonly #clock: Clock;
+  /** For each message that the broker still has, in the order of the calls: ends its hold. */
+  readonly #held = new Set<() => void>();
 
   constructor(
     isBuffered: boolean,
@@ -54,9 +57,11 @@ export class PolicyIntake {
     this.#clock = clock;
   }
 
-  /** Rejects with `QueueUnavailable` where it would have to be kept and there is no room, and when `signal` is aborted. */
+  /** Rejects with `QueueUnavailable` where its message or dead letter has no room, and when `signal` is aborted. */
   async take(update: PolicyUpdate, message: QueuedMessage, signal: AbortSignal): Promise<MessageEnd> {
     if (this.#isBuffered || this.#backlog.hasPolicies) {
+      // Into the file before this one, or they would be made after it at the next start.
+      for (const endHold of this.#held) endHold();
       await this.#backlog.keep(message);
       return "stored";
     }
@@ -64,12 +69,8 @@ export class PolicyIntake {
     const stop = () => running.abort(signal.reason);
     signal.addEventListener("abort", stop);
     try {
-      const updated = this.#updater.run(update, running.signal);
-      const end = await this.#withinHold(updated);
-      if (end === null) {
-        await this.#backlog.keepRunning(message, updated);
-        return "stored";
-      }
+      const end = await this.#untilKept(message, this.#updater.run(update, running.signal));
+      if (end === null) return "stored";
       if (end.kind === "applied") return "policy";
       await this.#letters.bury({ kind: "message", message, death: end });
       return "dead_letter";
@@ -78,13 +79,32 @@ export class PolicyIntake {
     }
   }
 
-  async #withinHold(updated: Promise<PolicyEnd>): Promise<PolicyEnd | null> {
-    let cancel = () => {};
-    const held = new Promise<null>((resolve) => cancel = this.#clock.after(HOLD_MS, () => resolve(null)));
+  /** Null when it goes on from the file; while that has no room, the broker keeps the message. */
+  async #untilKept(message: QueuedMessage, updated: Promise<PolicyEnd>): Promise<PolicyEnd | null> {
+    for (;;) {
+      const held = Promise.withResolvers<{ isKept: Promise<boolean> }>();
+      const endHold = () => {
+        this.#held.delete(endHold);
+        held.resolve({ isKept: this.#keepRunning(message, updated) });
+      };
+      this.#held.add(endHold);
+      const cancel = this.#clock.after(HOLD_MS, endHold);
+      const first = await Promise.race([updated, held.promise]).finally(() => {
+        cancel();
+        this.#held.delete(endHold);
+      });
+      if (!("isKept" in first)) return first;
+      if (await first.isKept) return null;
+    }
+  }
+
+  async #keepRunning(message: QueuedMessage, updated: Promise<PolicyEnd>): Promise<boolean> {
     try {
-      return await Promise.race([updated, held]);
-    } finally {
-      cancel();
+      await this.#backlog.keepRunning(message, updated);
+      return true;
+    } catch (error) {
+      if (error instanceof QueueUnavailable) return false;
+      throw error;
     }
   }
 }

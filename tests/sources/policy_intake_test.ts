@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { DeadLetter, QueuedMessage } from "../../src/queue/messages.ts";
+import { QueueUnavailable } from "../../src/queue/queue.ts";
 import { type PolicyEnd, PolicyIntake } from "../../src/sources/policy_intake.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
@@ -13,6 +14,7 @@ class Setting {
   readonly kept: string[] = [];
   readonly broker = new AbortController();
   hasPolicies = false;
+  hasRoom = true;
   updates = 0;
   lastSignal: AbortSignal | null = null;
   readonly end = Promise.withResolvers<PolicyEnd>();
@@ -33,16 +35,20 @@ class Setting {
       get hasPolicies() {
         return setting.hasPolicies;
       },
-      keep: () => Promise.resolve(void this.kept.push("to be made")),
-      keepRunning: () => Promise.resolve(void this.kept.push("under way")),
+      keep: ({ topic }: QueuedMessage) => Promise.resolve(void this.kept.push(`${topic} to be made`)),
+      keepRunning: ({ topic }: QueuedMessage) => {
+        if (!this.hasRoom) return Promise.reject(new QueueUnavailable("no room", 1));
+        this.hasPolicies = true;
+        return Promise.resolve(void this.kept.push(`${topic} under way`));
+      },
     };
     const letters = { bury: (letter: DeadLetter) => Promise.resolve(void this.letters.push(letter)) };
     this.intake = new PolicyIntake(isBuffered, updater, backlog, letters, this.clock);
   }
 
-  take(): { end: string } {
+  take(topic = "policies"): { end: string } {
     const result = { end: "pending" };
-    this.intake.take(UPDATE, MESSAGE, this.broker.signal)
+    this.intake.take(UPDATE, { ...MESSAGE, topic }, this.broker.signal)
       .then((end) => result.end = end, (error: Error) => result.end = error.message);
     return result;
   }
@@ -62,7 +68,7 @@ Deno.test("PolicyIntake.take() keeps in the file what ilert does not answer soon
   const all = new Setting();
   const taken = all.take();
   await all.clock.advance(60_000);
-  assert.deepEqual([taken.end, all.kept], ["stored", ["under way"]]);
+  assert.deepEqual([taken.end, all.kept], ["stored", ["policies under way"]]);
   all.broker.abort(new Error("reconnected"));
   assert.equal(all.lastSignal?.aborted, false);
 });
@@ -72,14 +78,39 @@ Deno.test("PolicyIntake.take() goes behind the updates that wait in the file", a
   all.hasPolicies = true;
   const taken = all.take();
   await all.clock.advance(0);
-  assert.deepEqual([taken.end, all.kept, all.updates], ["stored", ["to be made"], 0]);
+  assert.deepEqual([taken.end, all.kept, all.updates], ["stored", ["policies to be made"], 0]);
+});
+
+Deno.test("PolicyIntake.take() puts those under way into the file first, in their order, when a later one goes there", async () => {
+  const all = new Setting();
+  const taken = [all.take("first")];
+  await all.clock.advance(3_000);
+  taken.push(all.take("second"));
+  await all.clock.advance(2_000);
+  assert.deepEqual([taken.map(({ end }) => end), all.kept], [["stored", "pending"], ["first under way"]]);
+  taken.push(all.take("third"));
+  await all.clock.advance(0);
+  assert.deepEqual(taken.map(({ end }) => end), ["stored", "stored", "stored"]);
+  assert.deepEqual(all.kept, ["first under way", "second under way", "third to be made"]);
+  assert.equal(all.clock.timers, 0);
+});
+
+Deno.test("PolicyIntake.take() leaves a message with the broker while the file has no room, and makes its update once", async () => {
+  const all = new Setting();
+  all.hasRoom = false;
+  const taken = all.take();
+  await all.clock.advance(12_000);
+  assert.deepEqual([taken.end, all.kept, all.updates], ["pending", [], 1]);
+  all.hasRoom = true;
+  await all.clock.advance(5_000);
+  assert.deepEqual([taken.end, all.kept, all.updates], ["stored", ["policies under way"], 1]);
 });
 
 Deno.test("PolicyIntake.take() in buffered mode settles a message when it is durable", async () => {
   const all = new Setting(true);
   const taken = all.take();
   await all.clock.advance(0);
-  assert.deepEqual([taken.end, all.kept, all.updates], ["stored", ["to be made"], 0]);
+  assert.deepEqual([taken.end, all.kept, all.updates], ["stored", ["policies to be made"], 0]);
 });
 
 Deno.test("PolicyIntake.take() makes an update that failed for good a dead letter", async () => {
