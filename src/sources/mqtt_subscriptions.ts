@@ -1,9 +1,10 @@
-/** The subscriptions that the session is to hold: those of the configuration, and no others. */
+/** The subscriptions that the session is to hold: those that the configuration needs, and no others. */
 
 import type { Connection } from "../clients/mqtt/connection.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
+import { uncovered } from "./mqtt_filters.ts";
 
 /** The topic filters that the broker's persistent session holds for us; kept across restarts. */
 export interface RememberedTopics {
@@ -21,6 +22,7 @@ const NO_SHARED =
   "the broker announces that it has no shared subscriptions; leave out --mqtt_shared_group or use another broker";
 
 export class MqttSubscriptions {
+  /** Of the configuration; one that another covers is left out, as a broker may send a message once for each. */
   readonly #filters: readonly string[];
   readonly #qos: 0 | 1 | 2;
   readonly #isShared: boolean;
@@ -42,7 +44,7 @@ export class MqttSubscriptions {
     { clock, log }: { clock: Clock; log: Log },
   ) {
     const prefix = sharedGroup === null ? "" : `$share/${sharedGroup}/`;
-    this.#filters = [...new Set(topics.map((topic) => prefix + topic))];
+    this.#filters = topics.map((topic) => prefix + topic);
     this.#qos = qos;
     this.#isShared = sharedGroup !== null;
     this.#remembered = remembered;
@@ -84,35 +86,51 @@ export class MqttSubscriptions {
     this.#error = null;
     this.#toldError = null;
     this.#log.info("Subscribed to {topics} with QoS {qos}", {
-      topics: this.#filters.join(", "),
+      topics: uncovered(this.#filters).join(", "),
       qos: this.#qos,
     });
   }
 
   /** Reasons for what was refused; null where the connection was lost meanwhile. */
   async #subscribe(connection: Connection): Promise<string[] | null> {
-    const remembered = this.#remembered.load();
-    const stale = remembered.filter((filter) => !this.#filters.includes(filter));
-    // Remembered before the broker may know of them, forgotten after it has forgotten them.
-    if (this.#filters.some((filter) => !remembered.includes(filter))) {
-      this.#remembered.save([...stale, ...this.#filters]);
-    }
-    if (stale.length > 0) {
-      if (await connection.unsubscribe(stale) === "lost") return null;
-      this.#remembered.save(this.#filters);
-      this.#log.info("Unsubscribed from {topics}, which the configuration no longer names", {
-        topics: stale.join(", "),
+    const asked: string[] = [], refused: string[] = [], refusals: string[] = [];
+    for (;;) {
+      // Within a filter that was refused others may be granted.
+      const next = uncovered(this.#filters.filter((filter) => !refused.includes(filter)))
+        .filter((filter) => !asked.includes(filter));
+      if (next.length === 0) break;
+      this.#remember(next);
+      const grants = await connection.subscribe(next, this.#qos);
+      if (grants === null) return null;
+      asked.push(...next);
+      next.forEach((filter, index) => {
+        const grant = grants[index];
+        if (grant?.kind === "granted") return this.#warnOfQos(filter, grant.qos);
+        refused.push(filter);
+        refusals.push(`subscription to ${filter} refused: ${grant?.reason}`);
       });
     }
-    const grants = await connection.subscribe(this.#filters, this.#qos);
-    if (grants === null) return null;
-    const refusals: string[] = [];
-    grants.forEach((grant, index) => {
-      const filter = this.#filters[index];
-      if (grant.kind === "refused") refusals.push(`subscription to ${filter} refused: ${grant.reason}`);
-      else if (grant.qos < this.#qos) this.#warnOfQos(filter, grant.qos);
+    return await this.#unsubscribeBut(asked, connection) === "lost" ? null : refusals;
+  }
+
+  /** Before the broker may know of them. */
+  #remember(filters: readonly string[]): void {
+    const remembered = this.#remembered.load();
+    const added = filters.filter((filter) => !remembered.includes(filter));
+    if (added.length > 0) this.#remembered.save([...remembered, ...added]);
+  }
+
+  /** Last, so that no message is missed of a topic that another filter takes from now on. */
+  async #unsubscribeBut(filters: readonly string[], connection: Connection): Promise<"done" | "lost"> {
+    const stale = this.#remembered.load().filter((filter) => !filters.includes(filter));
+    if (stale.length === 0) return "done";
+    if (await connection.unsubscribe(stale) === "lost") return "lost";
+    // Forgotten after the broker has forgotten them.
+    this.#remembered.save(filters);
+    this.#log.info("Unsubscribed from {topics}, which the configuration does not need", {
+      topics: stale.join(", "),
     });
-    return refusals;
+    return "done";
   }
 
   #refused(connection: Connection, refusals: string[]): void {
@@ -128,13 +146,11 @@ export class MqttSubscriptions {
     });
   }
 
-  #warnOfQos(filter: string | undefined, qos: number): void {
+  #warnOfQos(filter: string, qos: number): void {
+    if (qos >= this.#qos) return;
     this.#log.warn(
       "The broker grants {filter} only with QoS {qos}: what is lost on the way is not sent again",
-      {
-        filter,
-        qos,
-      },
+      { filter, qos },
     );
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { startMosquitto } from "../../scripts/services/mosquitto.ts";
-import { CONNECT, FakeMqttBroker, suback, SUBSCRIBE } from "../support/fake_mqtt_broker.ts";
+import { CONNECT, FakeMqttBroker, suback, SUBSCRIBE, UNSUBSCRIBE } from "../support/fake_mqtt_broker.ts";
 import { leftFor, openAgent, openMortalAgent, STOP_TIMEOUT_MS } from "../support/mqtt_agents.ts";
 import { MqttPeer } from "../support/mqtt_peer.ts";
 import { brokerTest } from "../support/services.ts";
@@ -63,6 +63,27 @@ brokerTest(
     await peer.publish("kept", "kept");
     await agent.took(1);
     assert.deepEqual(agent.receiver.texts, ["kept"]);
+  },
+);
+
+brokerTest(
+  "MqttSource gets a message once that several of its topics take, in a session that held more of them too",
+  MOSQUITTO,
+  async () => {
+    await using broker = await startMosquitto();
+    const remembered: string[] = [];
+    const start = async (topics: string[]) => {
+      const agent = openAgent({ url: broker.url("plain"), topics, remembered });
+      await agent.ready();
+      return agent;
+    };
+    await (await start(["site/policy/+"]))[Symbol.asyncDispose]();
+    await using agent = await start(["site/#", "site/policy/+", "site/+/beat"]);
+    assert.deepEqual(remembered, ["site/#"]);
+    await using peer = await MqttPeer.connect(broker.url("plain"));
+    for (const topic of ["site/policy/1", "site/a/beat", "site"]) await peer.publish(topic, topic);
+    await agent.took(3);
+    assert.deepEqual(agent.receiver.texts, ["site/policy/1", "site/a/beat", "site"]);
   },
 );
 
@@ -205,6 +226,22 @@ Deno.test("MqttSource subscribes again after a refusal, and says meanwhile which
   assert.equal(agent.source.readiness?.connected, true);
   await agent.ready();
   assert.equal(agent.log.lines.filter((line) => line.startsWith("error")).length, 1);
+});
+
+Deno.test("MqttSource subscribes to the topics within a refused one meanwhile, and to it alone once it is granted", async () => {
+  const NOT_AUTHORIZED = 0x87;
+  await using broker = await FakeMqttBroker.start({
+    [SUBSCRIBE]: (packet, version) =>
+      suback(packet, version, broker.of(SUBSCRIBE).length === 1 ? NOT_AUTHORIZED : 1),
+  });
+  await using agent = openAgent({ url: broker.url, topics: ["site/#", "site/a"] });
+  const refused = "subscription to site/# refused: not authorized";
+  await until(() => agent.source.readiness?.error === refused, "the reason shows");
+  assert.deepEqual([agent.remembered, broker.of(SUBSCRIBE).length], [["site/#", "site/a"], 2]);
+  assert.equal(broker.of(UNSUBSCRIBE).length, 0);
+  await agent.ready();
+  assert.deepEqual([agent.remembered, broker.of(SUBSCRIBE).length], [["site/#"], 3]);
+  assert.equal(broker.of(UNSUBSCRIBE).length, 1);
 });
 
 Deno.test("MqttSource warns where the broker grants less than the QoS asked for", async () => {
