@@ -14,6 +14,7 @@
 import mqtt, { type IPublishPacket, type MqttClient, type Packet } from "mqtt";
 import { connect as connectTcp } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
+import { every } from "../../runtime/every.ts";
 import { readBuffer } from "../read_buffer.ts";
 import { type ConnectWish, optionsOf, type ProtocolVersion, type Qos } from "./connect_wish.ts";
 import { causeOf } from "./failure.ts";
@@ -78,6 +79,9 @@ export class Connection {
   #hasStream = false;
   #isLeaving = false;
   #isPaused = false;
+  /** Since the keep-alive looked last. */
+  #hasPaused = false;
+  #looks: Disposable | null = null;
   #goOn: (() => void) | null = null;
   #lastRead: Uint8Array | null = null;
   readonly #nudges: Nudges;
@@ -160,6 +164,7 @@ export class Connection {
   /** Stops reading, so that the broker's own bounds apply; at most one message more is received. */
   pause(): void {
     this.#isPaused = true;
+    this.#hasPaused = true;
   }
 
   resume(): void {
@@ -309,6 +314,7 @@ export class Connection {
         : { kind: "lost", reason, isByBroker: this.#cause === null && !this.#isLeaving },
     );
     this.#nudges.end();
+    this.#looks?.[Symbol.dispose]();
     for (const resolve of this.#unanswered) resolve({ kind: "lost" });
     this.#unanswered.clear();
   }
@@ -322,24 +328,24 @@ export class Connection {
   }
 
   /**
-   * mqtt.js' keep-alive looks twice in each interval, pings, and gives up when no answer is read. While we are the one
-   * who does not read, only the ping is due.
+   * mqtt.js' keep-alive looks twice in each interval, pings, and gives up when no answer is read. Where we are the one
+   * who did not read, only the ping is due. mqtt.js counts anew with each answer and each resume(); the looks go on at
+   * their pace, or what comes more often than they do would put off every ping.
    */
   #keepAliveTimer() {
+    let look: (() => void) | null = null;
     return {
-      set: (look: () => void, intervalMs: number) => {
-        let cancel = () => {};
-        const arm = () => {
-          cancel = this.#clock.after(intervalMs, () => {
-            arm();
-            if (this.#isPaused) this.#client.sendPing();
-            else look();
-          });
-        };
-        arm();
-        return () => cancel();
+      set: (next: () => void, intervalMs: number) => {
+        look = next;
+        this.#looks ??= every(intervalMs, this.#clock, () => {
+          const hasPaused = this.#hasPaused;
+          this.#hasPaused = this.#isPaused;
+          if (look !== null && hasPaused) this.#client.sendPing();
+          else look?.();
+        });
+        return next;
       },
-      clear: (cancel: () => void) => cancel(),
+      clear: () => look = null,
     };
   }
 }

@@ -181,6 +181,23 @@ Deno.test("Connection.pause() ends reading after one message more; pings go on; 
   );
 });
 
+Deno.test("Connection pings every 5 s however often it is paused, and misses no answer that it had no time to read", async () => {
+  const clock = new FakeClock();
+  await using broker = await FakeMqttBroker.start({ [PINGREQ]: () => [] });
+  await using under = await connect(broker, {}, clock);
+  let end: string | null = null;
+  void under.connection.closed.then(({ kind }) => end = kind);
+  for (let second = 1; second <= 40; second++) {
+    await clock.advance(1_000);
+    under.connection.pause();
+    under.connection.resume();
+    await until(() => broker.of(PINGREQ).length >= Math.floor(second / 5), `pings after ${second} s`);
+  }
+  assert.equal(end, null);
+  await clock.advance(10_000);
+  await until(() => end === "lost", "a broker that says nothing is left");
+});
+
 Deno.test("Connection.leave() says goodbye with reason 0, which keeps the session, and acknowledges nothing after", async () => {
   await using broker = await FakeMqttBroker.start();
   const under = await connect(broker);
