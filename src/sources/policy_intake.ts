@@ -65,33 +65,36 @@ export class PolicyIntake {
       await this.#backlog.keep(message);
       return "stored";
     }
-    const running = new AbortController();
-    const stop = () => running.abort(signal.reason);
-    signal.addEventListener("abort", stop);
-    try {
-      const end = await this.#untilKept(message, this.#updater.run(update, running.signal));
-      if (end === null) return "stored";
-      if (end.kind === "applied") return "policy";
-      await this.#letters.bury({ kind: "message", message, death: end });
-      return "dead_letter";
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    const end = await this.#run(update, message, signal);
+    if (end === null) return "stored";
+    if (end.kind === "applied") return "policy";
+    await this.#letters.bury({ kind: "message", message, death: end });
+    return "dead_letter";
   }
 
   /** Null when it goes on from the file; while that has no room, the broker keeps the message. */
-  async #untilKept(message: QueuedMessage, updated: Promise<PolicyEnd>): Promise<PolicyEnd | null> {
+  async #run(update: PolicyUpdate, message: QueuedMessage, signal: AbortSignal): Promise<PolicyEnd | null> {
+    const running = new AbortController();
+    const stop = () => running.abort(signal.reason);
+    const updated = this.#updater.run(update, running.signal);
     for (;;) {
       const held = Promise.withResolvers<{ isKept: Promise<boolean> }>();
-      const endHold = () => {
+      const letGo = () => {
         this.#held.delete(endHold);
+        signal.removeEventListener("abort", stop);
+      };
+      const endHold = () => {
+        // It goes on from here even where the broker takes its message back.
+        letGo();
         held.resolve({ isKept: this.#keepRunning(message, updated) });
       };
       this.#held.add(endHold);
+      signal.addEventListener("abort", stop);
+      if (signal.aborted) stop();
       const cancel = this.#clock.after(HOLD_MS, endHold);
       const first = await Promise.race([updated, held.promise]).finally(() => {
         cancel();
-        this.#held.delete(endHold);
+        letGo();
       });
       if (!("isKept" in first)) return first;
       if (await first.isKept) return null;

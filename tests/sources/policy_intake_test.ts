@@ -15,6 +15,7 @@ class Setting {
   readonly broker = new AbortController();
   hasPolicies = false;
   hasRoom = true;
+  disk = Promise.resolve();
   updates = 0;
   lastSignal: AbortSignal | null = null;
   readonly end = Promise.withResolvers<PolicyEnd>();
@@ -36,10 +37,11 @@ class Setting {
         return setting.hasPolicies;
       },
       keep: ({ topic }: QueuedMessage) => Promise.resolve(void this.kept.push(`${topic} to be made`)),
-      keepRunning: ({ topic }: QueuedMessage) => {
-        if (!this.hasRoom) return Promise.reject(new QueueUnavailable("no room", 1));
-        this.hasPolicies = true;
-        return Promise.resolve(void this.kept.push(`${topic} under way`));
+      keepRunning: async ({ topic }: QueuedMessage) => {
+        this.hasPolicies = this.hasRoom;
+        if (this.hasRoom) this.kept.push(`${topic} under way`);
+        await this.disk;
+        if (!this.hasRoom) throw new QueueUnavailable("no room", 1);
       },
     };
     const letters = { bury: (letter: DeadLetter) => Promise.resolve(void this.letters.push(letter)) };
@@ -129,4 +131,24 @@ Deno.test("PolicyIntake.take() breaks the update off when the broker takes its m
   all.broker.abort(new Error("reconnected"));
   await all.clock.advance(0);
   assert.deepEqual([taken.end, all.kept], ["reconnected", []]);
+});
+
+Deno.test("PolicyIntake.take() does not break off what is on its way into the file, unless it is refused there", async () => {
+  for (const hasRoom of [true, false]) {
+    const all = new Setting();
+    all.hasRoom = hasRoom;
+    const disk = Promise.withResolvers<void>();
+    all.disk = disk.promise;
+    const taken = all.take();
+    await all.clock.advance(5_000);
+    all.broker.abort(new Error("reconnected"));
+    assert.equal(all.lastSignal?.aborted, false);
+    disk.resolve();
+    await all.clock.advance(0);
+    assert.deepEqual(
+      [taken.end, all.lastSignal?.aborted],
+      hasRoom ? ["stored", false] : ["reconnected", true],
+    );
+    assert.equal(all.clock.timers, 0);
+  }
 });
