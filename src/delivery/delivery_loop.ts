@@ -61,7 +61,7 @@ export interface DeliveryDeps {
  */
 const STARTS_PER_TURN = 2;
 
-/** The first pause of an integration key where a 429 gives no Retry-After. */
+/** The first pause of an integration key, where the Retry-After of a 429 asks for no longer one. */
 const PAUSE_BASE_MS = 1_000;
 
 /** Clocks that are kept by NTP creep by far less between two looks. */

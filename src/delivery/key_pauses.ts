@@ -5,8 +5,8 @@
  *                     ▲                               │
  *                     └───────────── 429 ─────────────┘
  *
- * A 429 stops its key until Retry-After, and nobody else. Then one event goes ahead alone, and each success lets one
- * more be in flight (TCP's slow start), so that a backlog does not run into the same limit at full width again.
+ * A 429 stops its key, at least until Retry-After, and nobody else. Then one event goes ahead alone, and each success
+ * lets one more be in flight (TCP's slow start), so that a backlog does not run into the same limit at full width again.
  */
 
 import { backoffBoundMs } from "../domain/retry_policy.ts";
@@ -54,8 +54,8 @@ export class KeyPauses {
   }
 
   /**
-   * A 429 arrived: the key pauses for `retryAfterMs`, else longer each time. `isFirst` tells the answer that began the
-   * pause from those to events that were already on their way. All times are of the monotonic clock.
+   * A 429 arrived: the key pauses longer each time, and at least for `retryAfterMs`. `isFirst` tells the answer that
+   * began the pause from those to events that were already on their way. All times are of the monotonic clock.
    */
   paused(
     key: string,
@@ -71,7 +71,8 @@ export class KeyPauses {
     const isFirst = now >= limit.until;
     if (isFirst) {
       const bound = backoffBoundMs(++limit.strikes, this.#config);
-      limit.until = now + (retryAfterMs ?? Math.round((0.5 + random() / 2) * bound));
+      // Asked for no time at all, or less each time, it would run into the same limit without end.
+      limit.until = now + Math.max(retryAfterMs ?? 0, Math.round((0.5 + random() / 2) * bound));
     } else if (retryAfterMs !== null) {
       limit.until = Math.max(limit.until, now + retryAfterMs);
     }

@@ -42,3 +42,12 @@ Deno.test("KeyPauses pauses longer each time without a Retry-After, and as long 
   assert.deepEqual(pauses.paused("key", "4", 100, 0, random), { pauseMs: 4_000, isFirst: false });
   assert.deepEqual(pauses.paused("key", "1", null, 4_000, random), { pauseMs: 2_000, isFirst: true });
 });
+
+Deno.test("KeyPauses.paused() never waits less than its backoff, whatever a Retry-After asks for", () => {
+  const pauses = new KeyPauses(CONFIG);
+  const lowest = () => 0;
+  assert.deepEqual(pauses.paused("key", "1", 0, 0, lowest), { pauseMs: 500, isFirst: true });
+  assert.deepEqual(pauses.paused("key", "1", 0, 500, lowest), { pauseMs: 1_000, isFirst: true });
+  assert.deepEqual(pauses.paused("key", "1", 300, 1_500, lowest), { pauseMs: 2_000, isFirst: true });
+  assert.deepEqual(pauses.paused("key", "1", 9_000, 3_500, lowest), { pauseMs: 9_000, isFirst: true });
+});
