@@ -248,7 +248,7 @@ export class DeliveryLoop {
     const { clock, log, random } = this.#deps;
     const key = queued.event.integrationKey;
     const now = clock.now();
-    let waitMs = outcome.retryAfterMs ?? 0;
+    let waitMs = 0;
     if (outcome.cause === "throttled") {
       const asked = outcome.retryAfterMs;
       const { pauseMs, isFirst } = this.#pauses.paused(key, queued.id, asked, clock.monotonic(), random);

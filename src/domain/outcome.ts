@@ -10,6 +10,6 @@ export interface Retry {
   cause: "throttled" | "server_error" | "unreachable" | "timed_out";
   status: number | null;
   reason: string;
-  /** What a Retry-After asked for. */
+  /** What the Retry-After of a 429 asked for. */
   retryAfterMs: number | null;
 }

@@ -6,10 +6,10 @@
 import { type EdgeItem, edgeItem } from "../domain/edge_item.ts";
 import { isJsonObject } from "../domain/event.ts";
 import { isRawNumber, parseJson } from "../domain/json.ts";
-import { parseRetryAfter } from "../domain/retry_policy.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import { discard, networkFailure } from "../runtime/http_answers.ts";
 import { VERSION } from "../runtime/version.ts";
+import { pauseAskedMs } from "./requests.ts";
 
 export type PollAnswer =
   | {
@@ -77,7 +77,7 @@ export class EdgeApi implements Disposable {
       });
       if (response.ok) return answerOf(await textOf(response));
       await discard(response);
-      const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), this.#now());
+      const retryAfterMs = pauseAskedMs(response, this.#now());
       return { kind: "failed", reason: refusal(response.status), retryAfterMs };
     } catch (error) {
       return { kind: "failed", reason: failure(error, signal, limit), retryAfterMs: null };

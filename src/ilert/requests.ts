@@ -41,9 +41,10 @@ export class Requests implements Disposable {
   }
 
   /** What an answer that is not 2xx means. `to` names the call, where several make one delivery. */
-  refusal({ status, headers }: Response, responseBody: string, to = ""): Retry | Rejected {
+  refusal(response: Response, responseBody: string, to = ""): Retry | Rejected {
+    const { status } = response;
     const reason = `ilert answered ${status}${to}`;
-    const retryAfterMs = parseRetryAfter(headers.get("retry-after"), this.#now());
+    const retryAfterMs = pauseAskedMs(response, this.#now());
     if (status === 429) return { kind: "retry", cause: "throttled", status, reason, retryAfterMs };
     if (status === 408) return { kind: "retry", cause: "timed_out", status, reason, retryAfterMs };
     if (status >= 500) return { kind: "retry", cause: "server_error", status, reason, retryAfterMs };
@@ -57,6 +58,11 @@ export class Requests implements Disposable {
 }
 
 export type Rejected = Outcome & { kind: "rejected" };
+
+/** A Retry-After with 5xx does not count: it is a guess, and would hold back what ilert takes long before. */
+export function pauseAskedMs({ status, headers }: Response, now: number): number | null {
+  return status === 429 ? parseRetryAfter(headers.get("retry-after"), now) : null;
+}
 
 export function unreachable(reason: string): Retry {
   return { kind: "retry", cause: "unreachable", status: null, reason, retryAfterMs: null };

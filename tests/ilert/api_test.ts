@@ -92,6 +92,17 @@ Deno.test("IlertApi.deliver() reads Retry-After as seconds", async () => {
   assert.equal(outcome.kind === "retry" && outcome.retryAfterMs, 20_000);
 });
 
+Deno.test("IlertApi.deliver() lets a Retry-After count with a 429 only: an outage may be over long before", async () => {
+  await using ilert = await IlertEmulator.start();
+  using api = apiOf(ilert.url);
+  for (const status of [408, 500, 503]) {
+    const { remove } = ilert.inject({ kind: "status", status, headers: { "retry-after": "600" } });
+    const outcome = await api.deliver(anEvent(), null, NEVER);
+    assert.equal(outcome.kind === "retry" && outcome.retryAfterMs, null, String(status));
+    remove();
+  }
+});
+
 Deno.test("IlertApi.deliver() takes refused, reset and garbled connections as unreachable and shows no key", async () => {
   await using ilert = await IlertEmulator.start({ rawFaults: true });
   using api = apiOf(ilert.url);

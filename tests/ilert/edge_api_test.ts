@@ -173,10 +173,13 @@ for (
   });
 }
 
-Deno.test("EdgeApi.poll() hands on how long ilert asks it to wait", async () => {
+Deno.test("EdgeApi.poll() hands on how long a 429 asks it to wait, and no other answer", async () => {
   await using all = await edgeApi();
-  all.ilert.inject({ kind: "status", status: 429, headers: { "retry-after": "42" } });
-  assert.deepEqual(await all.poll(), { kind: "failed", reason: "ilert answered 429", retryAfterMs: 42_000 });
+  for (const [status, retryAfterMs] of [[429, 42_000], [503, null]] as const) {
+    const { remove } = all.ilert.inject({ kind: "status", status, headers: { "retry-after": "42" } });
+    assert.deepEqual(await all.poll(), { kind: "failed", reason: `ilert answered ${status}`, retryAfterMs });
+    remove();
+  }
 });
 
 Deno.test("EdgeApi.poll() says why ilert cannot be reached, and what broke off", async () => {
