@@ -2,7 +2,7 @@
 
 import { parseJson } from "../domain/json.ts";
 import type { Retry } from "../domain/outcome.ts";
-import { ANSWER_CHARACTERS_MAX } from "../runtime/http_answers.ts";
+import { ANSWER_CHARACTERS_MAX, excerptOf } from "../runtime/http_answers.ts";
 import { VERSION } from "../runtime/version.ts";
 import { type Rejected, Requests, unreachable } from "./requests.ts";
 
@@ -49,7 +49,13 @@ export class JsonClient implements Disposable {
       `${this.#host}${path}`,
       init,
       signal,
-      async (response) => this.#classify(response, await textOf(response), purpose),
+      async (response) => {
+        if (!response.ok) {
+          return this.#requests.refusal(response, await excerptOf(response), ` to ${purpose}`);
+        }
+        // Of a change, only the status tells anything.
+        return answerOf(response, await (method === "PUT" ? excerptOf(response) : textOf(response)));
+      },
       (trouble) => unreachable(signal.aborted ? trouble : `${trouble} (${purpose})`),
     );
   }
@@ -57,14 +63,17 @@ export class JsonClient implements Disposable {
   [Symbol.dispose](): void {
     this.#requests[Symbol.dispose]();
   }
+}
 
-  #classify(response: Response, text: string, purpose: string): JsonAnswer {
-    const start = text.slice(0, ANSWER_CHARACTERS_MAX);
-    if (!response.ok) return this.#requests.refusal(response, start, ` to ${purpose}`);
-    const { status, headers } = response;
-    const correlationId = headers.get("correlation-id");
-    return { kind: "answered", status, text: start, json: jsonOf(text), correlationId };
-  }
+function answerOf({ status, headers }: Response, text: string): JsonAnswer {
+  const correlationId = headers.get("correlation-id");
+  return {
+    kind: "answered",
+    status,
+    text: text.slice(0, ANSWER_CHARACTERS_MAX),
+    json: jsonOf(text),
+    correlationId,
+  };
 }
 
 /** Up to a bound; an answer that breaks off throws, as one that never came. */

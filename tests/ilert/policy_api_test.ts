@@ -189,6 +189,25 @@ Deno.test("PolicyApi.apply() takes a connection that fails, before or in an answ
   assert.ok(outcome.kind === "retry" && !outcome.reason.includes(s.ilert.url), JSON.stringify(outcome));
 });
 
+Deno.test("PolicyApi.apply() goes by the status of a change, and of a refusal, whose body does not end", async () => {
+  let searchStatus = 200;
+  await using ilert = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    const isSearch = request.url.endsWith("/search-email");
+    if (request.method !== "PUT" && !(isSearch && searchStatus !== 200)) return Response.json({ id: 7 });
+    const endless = new ReadableStream({ start: (body) => body.enqueue(new TextEncoder().encode("{")) });
+    return new Response(endless, { status: isSearch ? searchStatus : 200 });
+  });
+  using api = new PolicyApi(
+    { apiHost: `http://127.0.0.1:${ilert.addr.port}`, apiKey: API_KEY, connections: 4 },
+    new FakeClock(),
+  );
+  searchStatus = 404;
+  const refused = await api.apply(UPDATE, AbortSignal.timeout(5_000));
+  assert.equal(refused.kind === "rejected" && refused.responseBody, "{");
+  searchStatus = 200;
+  assert.equal((await api.apply(UPDATE, AbortSignal.timeout(5_000))).kind, "delivered");
+});
+
 Deno.test("PolicyApi.apply() cannot go on from an answer without an id", async () => {
   for (const body of ["", "[]", "not json", '{"id":"12"}', '{"id":null}', '{"id":1.5}']) {
     await using s = await setting();
