@@ -48,7 +48,9 @@ async function startOf(response: Response, patienceMs: number): Promise<string> 
 export function networkFailure(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const text = failureOf(cause)
-    .replace(/^error sending request( from [^ ]+)? for url \([^)]*\)( \([^)]*\))?:? ?/, "")
-    .replace(/^client error \([A-Za-z]+\): /, "");
+    // A URL has no spaces, so the first colon before one ends what names it, in whatever form.
+    .replace(/^error sending request .*?: /, "")
+    .replace(/^client error \([A-Za-z]+\): /, "")
+    .replace(/\bhttps?:\/\/\S+/gi, "…");
   return redactText(text === "" ? "the connection failed" : text);
 }

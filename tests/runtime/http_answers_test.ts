@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ANSWER_CHARACTERS_MAX, discard, excerptOf } from "../../src/runtime/http_answers.ts";
+import { ANSWER_CHARACTERS_MAX, discard, excerptOf, networkFailure } from "../../src/runtime/http_answers.ts";
 
 /** Answers each connection in turn with the bytes given for it, and leaves it open. */
 class RawServer implements Disposable {
@@ -89,4 +89,56 @@ Deno.test("discard() and excerptOf() leave the connection to the next request wh
       assert.equal(server.connections.length, 1, `${read.name} ${answer}`);
     }
   }
+});
+
+Deno.test("networkFailure() keeps what went wrong and no URL, in whatever form fetch says it", () => {
+  const url = "http://127.0.0.1:25616/api/pings/se(cr)et:%20key-4711";
+  const closed = "connection closed before message completed";
+  for (
+    const [message, kept] of [
+      [
+        `error sending request for url (${url}): client error (Connect): tcp connect error: Connection refused (os error 111)`,
+        "tcp connect error: Connection refused",
+      ],
+      [
+        `error sending request from 127.0.0.1:42758 for ${url} (127.0.0.1:25616): client error (SendRequest): ${closed}`,
+        closed,
+      ],
+      [
+        `error sending request from [::1]:42758 for ${url} ([::1]:25616): client error (SendRequest): ${closed}`,
+        closed,
+      ],
+      [
+        `error sending request from 127.0.0.1:1 for ${url} via proxy: client error (SendRequest): ${closed}`,
+        closed,
+      ],
+      [`error sending request for url (${url})`, "error sending request for url (…"],
+      [`error following redirect to ${url}`, "error following redirect to …"],
+      [`Invalid URL: '${url}'`, "Invalid URL: '…"],
+      ["error reading a body from connection", "error reading a body from connection"],
+      ["", "the connection failed"],
+    ] as const
+  ) {
+    assert.equal(networkFailure(new TypeError("fetch failed", { cause: new Error(message) })), kept);
+    assert.equal(networkFailure(new TypeError(message)), kept);
+  }
+});
+
+Deno.test("networkFailure() shows no key when fetch fails, before a connection is there and after", async () => {
+  const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = silent.addr;
+  const reasonOf = async (init: RequestInit & { client?: Deno.HttpClient } = {}) => {
+    const url = `http://127.0.0.1:${port}/api/pings/secret(1)key`;
+    return await fetch(url, init).then(() => "answered", networkFailure);
+  };
+  const hangUp = (async () => (await silent.accept()).close())();
+  using client = Deno.createHttpClient({});
+  // Which of the two it is depends on how far the request had come.
+  assert.match(
+    await reasonOf({ client }),
+    /^connection (closed|reset|error)/i,
+  );
+  await hangUp;
+  silent.close();
+  assert.equal(await reasonOf(), "tcp connect error: Connection refused");
 });
