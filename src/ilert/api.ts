@@ -36,7 +36,7 @@ export class IlertApi implements Disposable {
 
   constructor(config: IlertConfig, now: () => number) {
     this.#config = config;
-    this.#requests = new Requests(config.connections, now);
+    this.#requests = new Requests({ poolMaxIdlePerHost: config.connections }, now);
   }
 
   /** One attempt. Answers with an outcome for whatever the network does; throws only for a bug. */

@@ -6,10 +6,9 @@
 import { type EdgeItem, edgeItem } from "../domain/edge_item.ts";
 import { isJsonObject } from "../domain/event.ts";
 import { isRawNumber, parseJson } from "../domain/json.ts";
-import { Deadlines } from "../runtime/deadlines.ts";
-import { discard, networkFailure } from "../runtime/http_answers.ts";
+import { discard } from "../runtime/http_answers.ts";
 import { VERSION } from "../runtime/version.ts";
-import { pauseAskedMs } from "./requests.ts";
+import { pauseAskedMs, Requests } from "./requests.ts";
 
 export type PollAnswer =
   | {
@@ -38,8 +37,6 @@ export const BATCH_ITEMS_MAX = 100;
 /** Beyond it an answer is refused while it arrives: 100 payloads have a hundred times less. */
 export const POLL_BYTES_MAX = 16 * 1024 * 1024;
 
-const POLL_TIMEOUT_MS = 28_000;
-
 /** A whole number as ilert writes its ids; longer ones than this are no ids. */
 const USABLE_ID = /^(0|[1-9]\d{0,38})$/;
 
@@ -52,8 +49,7 @@ export class EdgeApi implements Disposable {
   readonly #url: string;
   readonly #headers: [string, string][];
   readonly #now: () => number;
-  readonly #client = Deno.createHttpClient({ poolMaxIdlePerHost: 1 });
-  readonly #deadlines = new Deadlines(POLL_TIMEOUT_MS);
+  readonly #requests: Requests;
 
   constructor(config: { apiHost: string; connectorKey: string }, now: () => number) {
     this.#url = `${config.apiHost}/api/edge-connections/events?limit=${BATCH_ITEMS_MAX}`;
@@ -63,30 +59,27 @@ export class EdgeApi implements Disposable {
       ["user-agent", `ilagent/${VERSION}`],
     ];
     this.#now = now;
+    this.#requests = new Requests({ poolMaxIdlePerHost: 1 }, now);
   }
 
   /** One attempt; a failure for whatever the network or ilert does. Throws only for a bug. */
   async poll(query: PollQuery, signal: AbortSignal): Promise<PollAnswer> {
-    const limit = this.#deadlines.signal(signal);
-    try {
-      const response = await fetch(this.#url + parametersOf(query), {
-        headers: this.#headers,
-        redirect: "manual",
-        signal: limit,
-        client: this.#client,
-      });
-      if (response.ok) return answerOf(await textOf(response));
-      await discard(response);
-      const retryAfterMs = pauseAskedMs(response, this.#now());
-      return { kind: "failed", reason: refusal(response.status), retryAfterMs };
-    } catch (error) {
-      return { kind: "failed", reason: failure(error, signal, limit), retryAfterMs: null };
-    }
+    return await this.#requests.send<PollAnswer>(
+      this.#url + parametersOf(query),
+      { headers: this.#headers },
+      signal,
+      async (response) => {
+        if (response.ok) return await answerOf(response);
+        await discard(response);
+        const retryAfterMs = pauseAskedMs(response, this.#now());
+        return { kind: "failed", reason: refusal(response.status), retryAfterMs };
+      },
+      (trouble) => failed(signal.aborted ? trouble : `ilert cannot be reached: ${trouble}`),
+    );
   }
 
   [Symbol.dispose](): void {
-    this.#deadlines[Symbol.dispose]();
-    this.#client.close();
+    this.#requests[Symbol.dispose]();
   }
 }
 
@@ -105,11 +98,17 @@ function refusal(status: number): string {
   return status === 401 ? "authentication failed — check integration key" : `ilert answered ${status}`;
 }
 
-function failure(error: unknown, signal: AbortSignal, limit: AbortSignal): string {
-  if (signal.aborted) return "the agent is shutting down";
-  if (limit.aborted) return `no answer from ilert within ${POLL_TIMEOUT_MS / 1000} s`;
-  if (error instanceof UnreadableAnswer) return error.message;
-  return `ilert cannot be reached: ${networkFailure(error)}`;
+function failed(reason: string): PollAnswer {
+  return { kind: "failed", reason, retryAfterMs: null };
+}
+
+async function answerOf(response: Response): Promise<PollAnswer> {
+  try {
+    return batchOf(await textOf(response));
+  } catch (error) {
+    if (error instanceof UnreadableAnswer) return failed(error.message);
+    throw error;
+  }
 }
 
 async function textOf(response: Response): Promise<string> {
@@ -131,7 +130,7 @@ async function textOf(response: Response): Promise<string> {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function answerOf(text: string): PollAnswer {
+function batchOf(text: string): PollAnswer {
   let answer: unknown;
   try {
     answer = parseJson(text);
@@ -148,7 +147,7 @@ function answerOf(text: string): PollAnswer {
 }
 
 function malformed(how: string): PollAnswer {
-  return { kind: "failed", reason: `ilert's answer is malformed: ${how}`, retryAfterMs: null };
+  return failed(`ilert's answer is malformed: ${how}`);
 }
 
 function polledItem(value: unknown): PolledItem {

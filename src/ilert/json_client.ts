@@ -33,7 +33,7 @@ export class JsonClient implements Disposable {
   /** `host` is scheme and host, without a trailing slash; `now` the wall clock in ms. */
   constructor(host: string, apiKey: string, connections: number, now: () => number) {
     this.#host = host;
-    this.#requests = new Requests(connections, now);
+    this.#requests = new Requests({ poolMaxIdlePerHost: connections }, now);
     this.#headers = [
       ["user-agent", `ilagent/${VERSION}`],
       ["authorization", `Bearer ${apiKey}`],

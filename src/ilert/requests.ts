@@ -1,4 +1,4 @@
-/** Requests to ilert that deliver something: their time limit, and what its answers and the network's failures mean. */
+/** Requests to ilert: their connections, their time limit, and what its answers and the network's failures mean. */
 
 import type { Outcome, Retry } from "../domain/outcome.ts";
 import { parseRetryAfter } from "../domain/retry_policy.ts";
@@ -7,15 +7,23 @@ import { networkFailure } from "../runtime/http_answers.ts";
 
 const REQUEST_TIMEOUT_MS = 28_000;
 
-export class Requests implements Disposable {
-  readonly #client: Deno.HttpClient;
-  readonly #deadlines = new Deadlines(REQUEST_TIMEOUT_MS);
-  readonly #now: () => number;
+/** `poolMaxIdlePerHost` connections are kept idle. */
+export type Connections = Pick<Deno.CreateHttpClientOptions, "poolMaxIdlePerHost" | "caCerts">;
 
-  /** `connections` are kept idle per host; `now` is the wall clock in ms. */
-  constructor(connections: number, now: () => number) {
-    this.#client = Deno.createHttpClient({ poolMaxIdlePerHost: connections });
+export class Requests implements Disposable {
+  readonly #connections: Connections;
+  readonly #timeoutMs: number;
+  readonly #deadlines: Deadlines;
+  readonly #now: () => number;
+  #client: Deno.HttpClient;
+
+  /** `now` is the wall clock in ms. */
+  constructor(connections: Connections, now: () => number, timeoutMs = REQUEST_TIMEOUT_MS) {
+    this.#connections = connections;
+    this.#timeoutMs = timeoutMs;
+    this.#deadlines = new Deadlines(timeoutMs);
     this.#now = now;
+    this.#client = Deno.createHttpClient(connections);
   }
 
   /** One attempt. `failed` answers, by one clause, for whatever the network does; throws only for a bug. */
@@ -27,15 +35,14 @@ export class Requests implements Disposable {
     failed: (reason: string) => T,
   ): Promise<T> {
     return await this.#deadlines.within(signal, async (limit) => {
+      const client = this.#client;
       try {
-        return await answered(
-          await fetch(url, { ...init, redirect: "manual", signal: limit, client: this.#client }),
-        );
+        return await answered(await fetch(url, { ...init, redirect: "manual", signal: limit, client }));
       } catch (error) {
         if (signal.aborted) return failed("the agent is shutting down");
-        return failed(
-          limit.aborted ? `no answer within ${REQUEST_TIMEOUT_MS / 1000} s` : networkFailure(error),
-        );
+        if (!limit.aborted) return failed(networkFailure(error));
+        this.#leave(client);
+        return failed(`no answer within ${this.#timeoutMs / 1000} s`);
       }
     });
   }
@@ -54,6 +61,16 @@ export class Requests implements Disposable {
   [Symbol.dispose](): void {
     this.#deadlines[Symbol.dispose]();
     this.#client.close();
+  }
+
+  /**
+   * A connection of HTTP/2 that died without a word would get every further request, for minutes. Closing spares the
+   * requests that are under way.
+   */
+  #leave(client: Deno.HttpClient): void {
+    if (client !== this.#client) return;
+    this.#client = Deno.createHttpClient(this.#connections);
+    client.close();
   }
 }
 

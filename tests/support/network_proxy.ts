@@ -4,6 +4,7 @@
  *     healed ──cut()──▶ cut: connections end, new ones are refused
  *     healed ──stall()──▶ stalled: connections stay and new ones are accepted, but nothing passes, or no answer does
  *     cut, stalled ──heal()──▶ healed: what a stall held back arrives now
+ *     any ──strand()──▶ the same, but the connections so far swallow everything until they are cut
  */
 
 import { freePort } from "./agent_process.ts";
@@ -18,6 +19,8 @@ export class NetworkProxy implements AsyncDisposable {
   #listener: Deno.TcpListener | null = null;
   /** Of the connections since the last heal(). */
   #cut = new AbortController();
+  /** Of the connections since the last strand(). */
+  #strand = new AbortController();
   #stalled: PromiseWithResolvers<void> | null = null;
   #stalledAnswers: PromiseWithResolvers<void> | null = null;
 
@@ -54,6 +57,11 @@ export class NetworkProxy implements AsyncDisposable {
     this.#stalledAnswers ??= Promise.withResolvers();
   }
 
+  strand(): void {
+    this.#strand.abort();
+    this.#strand = new AbortController();
+  }
+
   heal(): void {
     this.#flow();
     if (this.#listener === null) this.#listen();
@@ -88,6 +96,8 @@ export class NetworkProxy implements AsyncDisposable {
 
   async #forward(client: Deno.TcpConn, cut: AbortSignal): Promise<void> {
     const open = [client];
+    const { signal: stranded } = this.#strand;
+    const never = { promise: new Promise<void>((resolve) => cut.addEventListener("abort", () => resolve())) };
     const close = () => {
       for (const connection of open.splice(0)) connection.close();
     };
@@ -97,8 +107,8 @@ export class NetworkProxy implements AsyncDisposable {
       const server = await Deno.connect({ hostname: HOST, port: this.#targetPort });
       open.push(server);
       cut.throwIfAborted();
-      const requests = this.#pass(client, server, () => this.#stalled);
-      const answers = this.#pass(server, client, () => this.#stalledAnswers);
+      const requests = this.#pass(client, server, () => stranded.aborted ? never : this.#stalled);
+      const answers = this.#pass(server, client, () => stranded.aborted ? never : this.#stalledAnswers);
       await Promise.all([requests.catch(close), answers.catch(close)]);
     } catch {
       // Cut, or nobody is at the target: the client sees the end of its connection.

@@ -43,6 +43,19 @@ Deno.test("NetworkProxy.stall() holds everything back, and heal() delivers it", 
   assert.deepEqual(await answers, ["held", "back"]);
 });
 
+Deno.test("NetworkProxy.strand() swallows what goes over the connections so far, and passes new ones on", async () => {
+  using server = new EchoServer();
+  await using proxy = await NetworkProxy.start(server.port);
+  using client = await connect(proxy);
+  assert.equal(await exchange(client, "before"), "before");
+
+  proxy.strand();
+  await client.write(new TextEncoder().encode("lost"));
+  using newcomer = await connect(proxy);
+  assert.equal(await exchange(newcomer, "after"), "after");
+  assert.deepEqual(server.received, ["before", "after"]);
+});
+
 Deno.test("NetworkProxy.cut() ends what a stall holds back", async () => {
   using server = new EchoServer();
   await using proxy = await NetworkProxy.start(server.port);
