@@ -5,6 +5,7 @@
 
 import { type AlertEvent, eventBody } from "../domain/event.ts";
 import type { Outcome } from "../domain/outcome.ts";
+import { keyProblem } from "../domain/usable_key.ts";
 import { discard, excerptOf } from "../runtime/http_answers.ts";
 import { VERSION } from "../runtime/version.ts";
 import { LEGACY_HEARTBEAT_KEY } from "./heartbeat_keys.ts";
@@ -52,8 +53,10 @@ export class IlertApi implements Disposable {
     }, unreachable);
   }
 
-  /** One heartbeat ping; 202 is success. */
+  /** One heartbeat ping; 202 is success, and a key that a path cannot hold is refused here. */
   async ping(key: string, signal: AbortSignal): Promise<PingResult> {
+    const reason = keyProblem(key);
+    if (reason !== null) return { ok: false, reason, isFinal: true };
     const path = encodeURIComponent(key);
     const [method, url] = key.startsWith(LEGACY_HEARTBEAT_KEY)
       ? ["GET", `${this.#config.apiHost}/api/heartbeats/${path}`]

@@ -1,5 +1,6 @@
 /** Listens and routes; what an event or a heartbeat is, others know. */
 
+import { keyProblem } from "../domain/usable_key.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
 import { StartupFailure } from "../runtime/startup_failure.ts";
@@ -179,7 +180,9 @@ export class HttpServer {
     }
     const key = pathname.startsWith(HEARTBEAT_PATH) ? decoded(pathname.slice(HEARTBEAT_PATH.length)) : null;
     if (key === null || key === "" || key.includes("/")) return error(404, "No such path.");
-    return request.method === "GET" ? this.#routes.heartbeat(key) : methodNotAllowed("GET");
+    if (request.method !== "GET") return methodNotAllowed("GET");
+    const problem = keyProblem(key);
+    return problem === null ? this.#routes.heartbeat(key) : error(400, `No heartbeat: ${problem}.`);
   }
 
   async #metrics(): Promise<Response> {

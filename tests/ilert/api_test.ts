@@ -140,6 +140,16 @@ Deno.test("IlertApi.ping() uses the API for keys of the old form and the beat ho
   ]);
 });
 
+Deno.test("IlertApi.ping() asks nothing with a key that would lead to another path", async () => {
+  await using ilert = await IlertEmulator.start();
+  using api = apiOf(ilert.url);
+  for (const key of [".", "..", "\ud800"]) {
+    const reason = "the integration key cannot be part of a URL";
+    assert.deepEqual(await api.ping(key, NEVER), { ok: false, reason, isFinal: true });
+  }
+  assert.equal(ilert.requests.length, 0);
+});
+
 Deno.test("IlertApi.ping() takes only 202 for success", async () => {
   await using ilert = await IlertEmulator.start();
   using api = apiOf(ilert.url);

@@ -61,6 +61,15 @@ function post(url: string, body: BodyInit, headers: HeadersInit = { "content-typ
   return ask(`${url}/api/events`, { method: "POST", body, headers });
 }
 
+/** fetch would resolve the dots of a path before it is sent. */
+async function askAsWritten(url: string, path: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(new URL(url).port) });
+  await connection.write(
+    new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`),
+  );
+  return await new Response(connection.readable).text();
+}
+
 const EVENT = { apiKey: "il1api1", eventType: "ALERT", summary: "Disk full" };
 
 Deno.test("GET / names the program and its version", async () => {
@@ -222,6 +231,16 @@ Deno.test("unknown paths answer 404 and wrong methods 405 with the right one", a
   assert.deepEqual([status, headers.get("allow")], [405, "POST"]);
   assert.equal((await ask(`${agent.url}/health`, { method: "POST" })).status, 405);
   assert.equal((await ask(`${agent.url}/api/heartbeats/k`, { method: "DELETE" })).status, 405);
+});
+
+Deno.test("GET /api/heartbeats/{key} refuses a key that would lead to another path of ilert", async () => {
+  await using agent = await running();
+  for (const key of ["%2e%2e", "%2E", ".%2e", "%00", "%20"]) {
+    assert.match(
+      await askAsWritten(agent.url, `/api/heartbeats/${key}`),
+      /^HTTP\/1\.1 400 .*integration key/s,
+    );
+  }
 });
 
 Deno.test("GET /api/heartbeats/{key} passes the decoded key on", async () => {
