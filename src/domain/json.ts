@@ -11,7 +11,10 @@ interface RawJson {
 
 const rawJson = JSON as unknown as RawJson;
 
-/** Parses JSON; numbers a double cannot hold keep their source text and are written back unchanged. Throws SyntaxError. */
+/**
+ * Parses JSON; numbers a double cannot hold keep their source text and are written back unchanged. Throws SyntaxError, or
+ * RangeError for what is nested too deeply for it.
+ */
 export function parseJson(text: string): unknown {
   if (!MAY_LOSE_PRECISION.test(text)) return JSON.parse(text);
   return JSON.parse(text, keepSource as (key: string, value: unknown) => unknown);

@@ -64,7 +64,8 @@ export class HttpSource implements Disposable {
     try {
       message = parseJson(text);
     } catch (cause) {
-      return error(400, `The body is not valid JSON: ${(cause as SyntaxError).message}`);
+      if (!(cause instanceof SyntaxError)) return error(400, "The body is nested too deeply.");
+      return error(400, `The body is not valid JSON: ${cause.message}`);
     }
     const parsed = parseEvent(message);
     if (!parsed.ok) return error(400, parsed.problem);

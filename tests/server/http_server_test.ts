@@ -233,6 +233,13 @@ Deno.test("unknown paths answer 404 and wrong methods 405 with the right one", a
   assert.equal((await ask(`${agent.url}/api/heartbeats/k`, { method: "DELETE" })).status, 405);
 });
 
+Deno.test("POST /api/events tells JSON that is nested too deeply from what is no JSON", async () => {
+  await using agent = await running();
+  const nested = `{"customDetails":${"[".repeat(7_000)}1e400${"]".repeat(7_000)}}`;
+  const { status, text } = await post(agent.url, nested);
+  assert.deepEqual([status, JSON.parse(text)], [400, { error: "The body is nested too deeply." }]);
+});
+
 Deno.test("GET /api/heartbeats/{key} refuses a key that would lead to another path of ilert", async () => {
   await using agent = await running();
   for (const key of ["%2e%2e", "%2E", ".%2e", "%00", "%20"]) {
