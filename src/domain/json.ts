@@ -3,6 +3,9 @@
 /** Digits or exponents that a double may not hold; anything else is parsed the fast way. */
 const MAY_LOSE_PRECISION = /[0-9](?:[0-9]{15}|[eE][+-]?[0-9]{2})/;
 
+/** serde_json refuses 128 levels; some thousands overflow the stack when they are read back or written. */
+export const NESTING_MAX = 500;
+
 /** Part of ECMAScript's "JSON.parse source text access", not yet in TypeScript's own declarations. */
 interface RawJson {
   rawJSON(text: string): unknown;
@@ -29,4 +32,16 @@ function keepSource(_key: string, value: unknown, context: { source?: string }):
 /** Whether `parseJson` kept this number as its source text. */
 export function isRawNumber(value: unknown): boolean {
   return rawJson.isRawJSON(value);
+}
+
+/** Whether what was parsed from this text has more than `NESTING_MAX` levels. A level takes at least two characters. */
+export function isNestedTooDeeply(text: string, json: unknown): boolean {
+  return text.length > 2 * NESTING_MAX && isNestedBeyond(json, NESTING_MAX);
+}
+
+function isNestedBeyond(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  for (const item of Object.values(value)) if (isNestedBeyond(item, levels - 1)) return true;
+  return false;
 }

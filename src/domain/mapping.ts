@@ -6,7 +6,7 @@
 import { type AlertEvent, isJsonObject, type JsonObject } from "./event.ts";
 import { mapEvent } from "./event_mapping.ts";
 import type { Explain } from "./explanation.ts";
-import { parseJson } from "./json.ts";
+import { isNestedTooDeeply, NESTING_MAX, parseJson } from "./json.ts";
 import type { MappingConfig, PolicyMapping } from "./mapping_config.ts";
 import { mapPolicy, type PolicyUpdate } from "./policy_update.ts";
 import { quoted } from "./quoted.ts";
@@ -40,9 +40,6 @@ export type MappedMessage =
     | { kind: "unusable"; role: MessageRole; reason: string }
   )
   & { warnings: readonly string[] };
-
-/** serde_json refuses 128 levels; deeper ones than this overflow the stack when written back. */
-const NESTING_MAX = 500;
 
 /** Never throws, whatever the message is. */
 export function mapMessage(
@@ -92,18 +89,10 @@ function readPayload(payload: Uint8Array | string): { json: JsonObject } | { pro
     return { problem: `the message is not JSON: ${detail}` };
   }
   if (!isJsonObject(json)) return { problem: "the message is not a JSON object" };
-  // A level takes at least two characters, so most messages need no look.
-  if (text.length > 2 * NESTING_MAX && isNestedBeyond(json, NESTING_MAX)) {
+  if (isNestedTooDeeply(text, json)) {
     return { problem: `the message is nested more than ${NESTING_MAX} levels deep` };
   }
   return { json };
-}
-
-function isNestedBeyond(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (levels === 0) return true;
-  for (const item of Object.values(value)) if (isNestedBeyond(item, levels - 1)) return true;
-  return false;
 }
 
 function mapHeartbeat(

@@ -2,7 +2,7 @@
 
 import { type AlertEvent, parseEvent } from "../domain/event.ts";
 import { enrich, type Enrichment } from "../domain/enrichment.ts";
-import { parseJson } from "../domain/json.ts";
+import { isNestedTooDeeply, NESTING_MAX, parseJson } from "../domain/json.ts";
 import { type EventQueue, QueueUnavailable } from "../queue/queue.ts";
 import { Deadlines } from "../runtime/deadlines.ts";
 import type { Log } from "../runtime/log.ts";
@@ -66,6 +66,9 @@ export class HttpSource implements Disposable {
     } catch (cause) {
       if (!(cause instanceof SyntaxError)) return error(400, "The body is nested too deeply.");
       return error(400, `The body is not valid JSON: ${cause.message}`);
+    }
+    if (isNestedTooDeeply(text, message)) {
+      return error(400, `The body is nested more than ${NESTING_MAX} levels deep.`);
     }
     const parsed = parseEvent(message);
     if (!parsed.ok) return error(400, parsed.problem);

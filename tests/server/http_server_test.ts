@@ -238,6 +238,8 @@ Deno.test("POST /api/events tells JSON that is nested too deeply from what is no
   const nested = `{"customDetails":${"[".repeat(7_000)}1e400${"]".repeat(7_000)}}`;
   const { status, text } = await post(agent.url, nested);
   assert.deepEqual([status, JSON.parse(text)], [400, { error: "The body is nested too deeply." }]);
+  const deep = `{"customDetails":${"[".repeat(3_000)}1${"]".repeat(3_000)}}`;
+  assert.match((await post(agent.url, deep)).text, /nested more than 500 levels deep/);
 });
 
 Deno.test("GET /api/heartbeats/{key} refuses a key that would lead to another path of ilert", async () => {
