@@ -24,6 +24,8 @@ export interface DeadItem {
 
 /** A dead letter that is to be delivered again. */
 export interface ReturnedItem {
+  /** Its own: several letters may be of items with the same id. */
+  readonly letterId: string;
   readonly item: EdgeItem;
   /** Failed attempts since it was returned. */
   readonly attempts: number;

@@ -90,13 +90,13 @@ export function openForCommand(path: string, mode: "read" | "write"): OpenDataba
     refuseMissing(path);
     refuseForeignContent(path);
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: mode === "read" });
-    if (schemaVersion(db) === 0) {
+    refuseUnusable(db, path);
+    if (schemaVersion(db) < SCHEMA_VERSION) {
       throw new StartupFailure(
         `${path} has not been used by this version of ilagent yet; start the daemon once`,
         2,
       );
     }
-    refuseUnusable(db, path);
     const opened = db;
     return { db, [Symbol.dispose]: () => opened.close() };
   } catch (error) {

@@ -35,8 +35,10 @@ export function dropReturned(db: DatabaseSync, selection: Selection): number {
 export function returnItem(db: DatabaseSync, letter: Record<string, SQLOutputValue>): string | null {
   const payload = String(letter.payload);
   if (!isJsonObject(parseJson(payload))) return "Its payload is not a JSON object.";
-  db.prepare("INSERT INTO edge_items (id, payload, accepted_at) VALUES (?, ?, ?)")
-    .run(String(letter.id), payload, String(letter.accepted_at));
+  db.prepare(
+    `INSERT INTO edge_items (id, item_id, edge_connection, payload, accepted_at)
+     SELECT id, item_id, edge_connection, payload, accepted_at FROM dead_letters WHERE id = ?`,
+  ).run(String(letter.id));
   return null;
 }
 

@@ -47,6 +47,8 @@ const RUST_MIGRATIONS: readonly (readonly [marker: string, sql: string])[] = [
  * `counted`: whether the ledger has the message as accepted; 0 for a row another program wrote.
  * `source`, `message_key`: the kind of broker, and Kafka's own key of a message.
  * `edge_items`: dead letters of the edge connector that are to be delivered again.
+ * `item_id`, `edge_connection`: ilert's id of the item, which several letters may have, and the digits of its connection;
+ * null in a letter that an earlier agent wrote, whose `id` is the item's.
  */
 const MIGRATIONS: readonly string[] = [
   `ALTER TABLE event_items ADD COLUMN severity INTEGER;
@@ -81,6 +83,10 @@ const MIGRATIONS: readonly string[] = [
    DROP INDEX event_heads;
    CREATE INDEX event_followers ON event_items (integration_key, alert_key) WHERE behind = 1;
    CREATE INDEX event_retries ON event_items (integration_key, next_attempt_at) WHERE next_attempt_at > 0`,
+  `ALTER TABLE dead_letters ADD COLUMN item_id TEXT;
+   ALTER TABLE dead_letters ADD COLUMN edge_connection TEXT;
+   ALTER TABLE edge_items ADD COLUMN item_id TEXT;
+   ALTER TABLE edge_items ADD COLUMN edge_connection TEXT`,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

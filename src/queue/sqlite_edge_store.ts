@@ -28,8 +28,11 @@ const CURSOR_PAUSE_MS = 25;
 /** Between two fsyncs of it, which take the processor from the deliveries. A loss of power repeats this time. */
 const CURSOR_SYNC_PAUSE_MS = 100;
 
-/** Digits of the connector key's SHA-256 that name its cursor, so that one file serves several edge connections. */
-const CURSOR_KEY_DIGITS = 16;
+/** Digits of the connector key's SHA-256 that name its cursor and letters, so that one file serves several edge connections. */
+const CONNECTION_DIGITS = 16;
+
+/** Of the SHA-256 of connection and payload, for the second letter with one item id. */
+const SPARE_ID_DIGITS = 12;
 
 export interface EdgeStoreConfig {
   file: string;
@@ -44,6 +47,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   readonly #commits: GroupCommit;
   readonly #log: LogSync;
   readonly #clock: Clock;
+  readonly #connection: string;
   readonly #cursorKey: string;
   readonly #deadLettersMax: number;
   /** Where the cursor stands on disk, where it is to stand, and where the transaction under way leaves it. */
@@ -66,21 +70,23 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
 
   /** Opens and, where needed, migrates the file. Throws `StartupFailure`. */
   static async open(config: EdgeStoreConfig, clock: Clock): Promise<SqliteEdgeStore> {
-    const cursorKey = `edge_cursor:${(await sha256(config.connectorKey)).slice(0, CURSOR_KEY_DIGITS)}`;
+    const connection = (await sha256(config.connectorKey)).slice(0, CONNECTION_DIGITS);
     const database = openDatabase(config.file, () => {});
     try {
-      return new SqliteEdgeStore(database, cursorKey, config, clock);
+      return new SqliteEdgeStore(database, connection, config, clock);
     } catch (error) {
       database[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(database: DurableDatabase, cursorKey: string, config: EdgeStoreConfig, clock: Clock) {
+  private constructor(database: DurableDatabase, connection: string, config: EdgeStoreConfig, clock: Clock) {
+    const cursorKey = `edge_cursor:${connection}`;
     this.#database = database;
     this.values = new KeptValues(database.db);
-    this.#rows = new EdgeRows(database.db);
+    this.#rows = new EdgeRows(database.db, connection);
     this.#clock = clock;
+    this.#connection = connection;
     this.#cursorKey = cursorKey;
     this.#deadLettersMax = config.deadLettersMax;
     const cursor = this.#rows.cursor(cursorKey) ?? "0";
@@ -148,12 +154,13 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   }
 
   async bury(dead: DeadItem, cursor: string | null): Promise<void> {
+    const digest = (await sha256(`${this.#connection} ${dead.payload}`)).slice(0, SPARE_ID_DIGITS);
     // A move of the cursor that is still to be written would take it back.
     await this.cursorKept();
     let replaced = { replacedDead: 0, replacedReturned: 0 };
     await this.#write(() => {
       if (!this.#database.isInPlace()) throw new Error(FILE_GONE);
-      replaced = this.#rows.insertDead(dead, this.#clock.now());
+      replaced = this.#rows.insertDead(dead, `${dead.id}-${digest}`, this.#clock.now());
       this.#rows.addToLedger(1 - replaced.replacedDead - replaced.replacedReturned, 0);
       if (cursor !== null) this.#rows.keepCursor(this.#cursorKey, cursor, this.#clock.now());
     });
@@ -172,21 +179,22 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   }
 
   async settleReturned(returned: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
-    const { id } = returned.item;
+    const { letterId } = returned;
     let left = 0;
     await this.#write(() => {
       switch (settlement.kind) {
         case "delivered":
-          left = this.#rows.removeReturned(id);
+          left = this.#rows.removeReturned(letterId);
           this.#rows.addToLedger(0, left);
           break;
         case "waiting":
-          this.#rows.waitReturned(id, settlement.lastError);
+          this.#rows.waitReturned(letterId, settlement.lastError);
           break;
         case "dead": {
           const { status, reason, responseBody } = settlement;
           const { alertId } = factsOf(returned.item);
-          left = this.#rows.buryReturned({ id, alertId, status, reason, responseBody }, this.#clock.now());
+          const dead = { alertId, status, reason, responseBody };
+          left = this.#rows.buryReturned(letterId, dead, this.#clock.now());
         }
       }
     });

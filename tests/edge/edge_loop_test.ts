@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { ReturnedItem } from "../../src/edge/edge_store.ts";
 import type { SinkOutcome } from "../../src/sinks/sink.ts";
 import { numberedItem, numberedItems } from "../support/edge_items.ts";
 import { until } from "../support/until.ts";
@@ -11,6 +12,10 @@ const REJECTED: SinkOutcome = {
   reason: "the target answered 400",
   responseBody: "no",
 };
+
+function returned(n: number): ReturnedItem {
+  return { letterId: String(n), item: numberedItem(n), attempts: 0 };
+}
 
 function numbers(first: number, count: number): string[] {
   return Array.from({ length: count }, (_, at) => String(first + at));
@@ -185,7 +190,6 @@ Deno.test("EdgeLoop backs off while polls fail, says why in its health, and reco
 
 Deno.test("EdgeLoop delivers returned items before the next polled one, and at once when it is told of them", async () => {
   await using all = edgeSetting();
-  const returned = (n: number) => ({ item: numberedItem(n), attempts: 0 });
   all.ilert.add(...numberedItems(11, 3));
   all.store.returned = [returned(2), returned(1)];
   all.sink.outcome = ({ id }) => {
@@ -205,7 +209,7 @@ Deno.test("EdgeLoop delivers returned items before the next polled one, and at o
 Deno.test("EdgeLoop keeps a returned item that fails, ahead of all others, and buries again what is refused", async () => {
   await using all = edgeSetting();
   all.ilert.add(numberedItem(11));
-  all.store.returned = [{ item: numberedItem(1), attempts: 0 }, { item: numberedItem(2), attempts: 0 }];
+  all.store.returned = [returned(1), returned(2)];
   all.sink.outcome = ({ id }) => id === "1" ? RETRY : id === "2" ? REJECTED : { kind: "delivered" };
   all.loop.start();
   await all.clock.advance(POLL_MS - 1);
@@ -219,7 +223,7 @@ Deno.test("EdgeLoop keeps a returned item that fails, ahead of all others, and b
 Deno.test("EdgeLoop delivers returned items while ilert cannot be reached", async () => {
   await using all = edgeSetting();
   all.ilert.answers = [{ kind: "failed", reason: "ilert answered 500", retryAfterMs: null }];
-  all.store.returned = [{ item: numberedItem(1), attempts: 0 }];
+  all.store.returned = [returned(1)];
   all.loop.start();
   await all.clock.advance(0);
   assert.deepEqual(all.sink.taken, ["1"]);

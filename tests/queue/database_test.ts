@@ -188,13 +188,16 @@ Deno.test("openDatabase() names a folder that is not there", () => {
   );
 });
 
-Deno.test("openForCommand() creates nothing and refuses a file the agent has never used", () => {
+Deno.test("openForCommand() creates nothing and refuses a file that this version of the agent has never used", () => {
   using folder = new TempFolder();
   const path = folder.file("a.db3");
   assert.match(refusalOf(() => openForCommand(path, "read")).message, /no such file/);
   assert.deepEqual([...Deno.readDirSync(folder.path)], []);
   createRustDatabase(path)[Symbol.dispose]();
   assert.match(refusalOf(() => openForCommand(path, "read")).message, /start the daemon once/);
+  const earlier = folder.file("b.db3");
+  createEarlierDatabase(earlier)[Symbol.dispose]();
+  assert.match(refusalOf(() => openForCommand(earlier, "write")).message, /start the daemon once/);
 });
 
 Deno.test("openDatabase() takes over a file of the Rust agent: its rows are claimed in order, per lane, and counted", async () => {

@@ -143,6 +143,8 @@ Deno.test("MessageStore.bury() keeps a message with topic, payload and reason, c
     integration_key: null,
     alert_key: null,
     event_api_path: null,
+    item_id: null,
+    edge_connection: null,
     status: 404,
     reason: "no such user",
     response_body: "{}",

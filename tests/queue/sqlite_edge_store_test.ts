@@ -174,6 +174,88 @@ Deno.test("SqliteEdgeStore.bury() keeps one row of an item that comes again, and
   holds(store);
 });
 
+Deno.test("SqliteEdgeStore.bury() keeps letters of items with the same id apart: of two connections, and of ids that begin anew", async () => {
+  using all = setting();
+  const payloads = [1, 2, 3].map((n) => numberedItem(n).body);
+  const bury = async (connectorKey: string, letters: string[]) => {
+    await using store = await all.open(connectorKey);
+    for (const payload of letters) await store.bury(dead(1, { payload }), "1");
+    holds(store);
+  };
+  await bury(KEY, payloads.slice(0, 2));
+  await bury("iec1-another-key", payloads.slice(1));
+  // A kill between the letter and ilert's notice of it brings the same ones again.
+  await bury(KEY, payloads.slice(0, 2));
+  const letters = all.rows("SELECT id, item_id, edge_connection, payload FROM dead_letters ORDER BY rowid");
+  assert.deepEqual(
+    letters.map(({ item_id, edge_connection, payload }) => [item_id, edge_connection, payload]),
+    [
+      ["1", "879b0bad865c045d", payloads[1]],
+      ["1", "879b0bad865c045d", payloads[2]],
+      ["1", CURSOR.slice("edge_cursor:".length), payloads[0]],
+      ["1", CURSOR.slice("edge_cursor:".length), payloads[1]],
+    ],
+  );
+  const ids = letters.map(({ id }) => String(id));
+  assert.equal(new Set(ids).size, 4);
+  for (const id of ids) assert.match(id, /^1(-[0-9a-f]{12})?$/);
+});
+
+Deno.test("SqliteEdgeStore hands out returned items of its own connection only, with the item's own id", async () => {
+  using all = setting();
+  const others = "iec1-another-key";
+  for (const connectorKey of [KEY, others]) {
+    await using store = await all.open(connectorKey);
+    await store.bury(dead(1, { payload: JSON.stringify({ connectorKey }) }), "1");
+  }
+  assert.deepEqual(all.operate((operator) => operator.retryDead(ALL)), { retried: 2, refused: [] });
+  {
+    await using store = await all.open(others);
+    const returned = store.firstReturned() ?? assert.fail();
+    assert.deepEqual([returned.item.id, returned.item.body], ["1", JSON.stringify({ connectorKey: others })]);
+    await store.settleReturned(returned, { kind: "dead", status: 404, reason: "gone", responseBody: null });
+    assert.equal(store.firstReturned(), null);
+    holds(store);
+    all.operate((operator) => operator.retryDead(ALL));
+    store.noticeChanges();
+    assert.equal(store.firstReturned()?.letterId, returned.letterId);
+    // While it is under way the item is refused once more: still one row.
+    await store.bury(dead(1, { payload: returned.item.body }), "1");
+    assert.deepEqual([store.firstReturned(), store.counts], [null, { queued: 1, dead: 1 }]);
+    holds(store);
+  }
+  await using store = await all.open();
+  const returned = store.firstReturned() ?? assert.fail();
+  assert.equal(returned.item.body, JSON.stringify({ connectorKey: KEY }));
+  await store.settleReturned(returned, { kind: "waiting", lastError: "down" });
+  assert.equal(store.firstReturned()?.attempts, 1);
+  await store.settleReturned(returned, { kind: "delivered" });
+  assert.deepEqual([store.firstReturned(), store.counts], [null, { queued: 0, dead: 1 }]);
+  holds(store);
+});
+
+Deno.test("SqliteEdgeStore takes letters and returned items of an earlier agent for its own", async () => {
+  using all = setting();
+  {
+    await using store = await all.open();
+    for (const n of [1, 2]) await store.bury(dead(n), null);
+  }
+  {
+    using db = new DatabaseSync(all.file);
+    db.exec(`
+      INSERT INTO edge_items (id, payload, accepted_at) SELECT id, payload, accepted_at FROM dead_letters WHERE id = '2';
+      DELETE FROM dead_letters WHERE id = '2';
+      UPDATE dead_letters SET item_id = NULL, edge_connection = NULL`);
+  }
+  await using store = await all.open("iec1-another-key");
+  assert.deepEqual(store.firstReturned(), { letterId: "2", item: numberedItem(2), attempts: 0 });
+  await store.bury(dead(1, { reason: "again" }), "1");
+  assert.deepEqual(all.rows("SELECT id, reason FROM dead_letters"), [{ id: "1", reason: "again" }]);
+  assert.equal(all.operate((operator) => operator.retryDead(ALL)).retried, 1);
+  store.noticeChanges();
+  holds(store);
+});
+
 Deno.test("SqliteEdgeStore says when no dead letter fits in, and again when one was removed", async () => {
   using all = setting();
   await using store = await all.open(KEY, 2);
@@ -202,7 +284,7 @@ Deno.test("SqliteEdgeStore hands out returned items in the order of their deaths
   holds(store);
 
   const first = store.firstReturned() ?? assert.fail();
-  assert.deepEqual(first, { item: numberedItem(3), attempts: 0 });
+  assert.deepEqual(first, { letterId: "3", item: numberedItem(3), attempts: 0 });
   await store.settleReturned(first, { kind: "waiting", lastError: "down" });
   assert.equal(store.firstReturned()?.attempts, 1);
   await store.settleReturned(first, { kind: "delivered" });

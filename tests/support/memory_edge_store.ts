@@ -47,14 +47,14 @@ export class MemoryEdgeStore implements EdgeStore {
 
   async settleReturned(settled: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
     await this.#disk;
-    const { item, attempts } = settled;
+    const { letterId, item, attempts } = settled;
     if (settlement.kind === "waiting") {
       this.returned = this.returned.map((one) =>
-        one.item.id === item.id ? { item, attempts: attempts + 1 } : one
+        one.letterId === letterId ? { letterId, item, attempts: attempts + 1 } : one
       );
       return;
     }
-    this.returned = this.returned.filter((one) => one.item.id !== item.id);
+    this.returned = this.returned.filter((one) => one.letterId !== letterId);
     if (settlement.kind === "dead") {
       this.dead.set(item.id, { ...settlement, id: item.id, payload: item.body, alertId: "" });
     }
