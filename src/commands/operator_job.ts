@@ -92,8 +92,12 @@ function queuedLine(item: Item): string {
 }
 
 function deadLine(item: Item): string {
-  const what = item.integration_key === null ? `message of ${item.source} topic ${item.topic}` : keysOf(item);
-  return `${item.id}  ${item.accepted_at}  ${what}  ${item.reason}, ${item.attempts} attempts`;
+  return `${item.id}  ${item.accepted_at}  ${originOf(item)}  ${item.reason}, ${item.attempts} attempts`;
+}
+
+function originOf(item: Item): string {
+  if (item.source === "edge") return `item ${item.item_id ?? item.id} of the edge connector`;
+  return item.integration_key === null ? `message of ${item.source} topic ${item.topic}` : keysOf(item);
 }
 
 function keysOf(item: Item): string {

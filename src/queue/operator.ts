@@ -31,7 +31,7 @@ export type Item = Record<string, unknown>;
 const QUEUE_LIST = `id, created_at AS accepted_at, integration_key, alert_key, event_type, summary, attempts,
   next_attempt_at, last_error`;
 const DEAD_LIST =
-  "id, accepted_at, died_at, source, integration_key, alert_key, topic, status, reason, attempts";
+  "id, item_id, accepted_at, died_at, source, integration_key, alert_key, topic, status, reason, attempts";
 
 export class Operator {
   readonly #db: DatabaseSync;

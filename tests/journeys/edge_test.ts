@@ -191,6 +191,8 @@ Deno.test("what the target refuses is skipped into the dead letters, and deliver
     ["2", "edge", 404],
     ["3", "edge", 422],
   ]);
+  const text = (await all.run("deadletter", "list")).stdout;
+  assert.match(text, /^2 {2}\S+ {2}item 2 of the edge connector {2}the target answered 404/m);
   assert.match((await all.run("deadletter", "show", "2")).stdout, /no such hook/);
   all.target.answer = () => 200;
   assert.equal((await all.run("deadletter", "retry", "--all")).stdout, "2 queued again\n");
