@@ -70,14 +70,16 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
     const mayBeat = () => !config.heartbeatRequiresReady || readiness() === null;
     stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, mayBeat, deps)).start();
   }
+  let deadBefore = store.counts.dead;
   if (config.alarmKey !== null) {
-    const deadAtStart = store.counts.dead;
-    stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(store, health, deadAtStart), deps)).start();
+    stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(store, health, deadBefore), deps)).start();
   }
   store.onReturned(() => loop.notice());
   const watchStorage = storageWatch(store, log);
   stack.use(every(NOTICE_MS, clock, () => {
     store.noticeChanges();
+    // Once they are purged or retried, new ones are told of from the first.
+    deadBefore = Math.min(deadBefore, store.counts.dead);
     health.watchLag();
     watchStorage();
   }));
@@ -130,7 +132,8 @@ function figuresOf(
   };
 }
 
-function troublesOf(store: SqliteEdgeStore, health: EdgeHealth, deadAtStart: number): Troubles {
+/** `deadBefore` are dead letters that nobody is to be told of. */
+function troublesOf(store: SqliteEdgeStore, health: EdgeHealth, deadBefore: number): Troubles {
   const troubles = new Map<string, string>();
   const { failure, counts } = store;
   if (failure !== null) troubles.set("disk", `ilagent cannot keep its cursor and dead letters: ${failure}.`);
@@ -138,7 +141,7 @@ function troublesOf(store: SqliteEdgeStore, health: EdgeHealth, deadAtStart: num
     const hours = Math.floor(health.lagMs / 3_600_000);
     troubles.set("edge-lag", `Events may be ${hours} hours late; ilert drops them after 7 days.`);
   }
-  if (counts.dead > deadAtStart) {
+  if (counts.dead > deadBefore) {
     troubles.set("dead-letters", `ilagent has ${counts.dead} dead letters; see 'ilagent deadletter list'.`);
   }
   return troubles;

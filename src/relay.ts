@@ -81,13 +81,15 @@ export async function runRelay(config: RelayConfig, deps: RelayDeps, stop: Abort
     const mayBeat = () => !config.heartbeatRequiresReady || isFit();
     stack.use(new HeartbeatLoop(ilert, config.heartbeatKey, mayBeat, deps)).start();
   }
+  let deadBefore = queue.counts.dead;
   if (config.alarmKey !== null) {
-    const deadAtStart = queue.counts.dead;
-    stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(queue, deadAtStart), deps)).start();
+    stack.use(new Alarm(ilert, config.alarmKey, () => troublesOf(queue, deadBefore), deps)).start();
   }
   const watchStorage = storageWatch(queue, log);
   stack.use(every(NOTICE_MS, clock, () => {
     if (queue.noticeChanges()) consumers?.noticeChanges();
+    // Once they are purged or retried, new ones are told of from the first.
+    deadBefore = Math.min(deadBefore, queue.counts.dead);
     watchStorage();
   }));
   log.info("Ready; {queued} events queued, {dead} dead letters", { ...queue.counts });

@@ -14,6 +14,13 @@ const ROW_BYTES_MAX = 32 * 1024;
 /** Rows written at most until the size of the file is looked up again. */
 const UNMEASURED_ROWS_MAX = 256;
 
+export interface NearestBound {
+  /** From 0 to 1 and beyond. */
+  fill: number;
+  /** What it bounds, and the flag that sets it. */
+  name: string;
+}
+
 export class Bounds {
   readonly #limits: QueueLimits;
   readonly #measure: () => number;
@@ -51,9 +58,13 @@ export class Bounds {
     return dead < deadLettersMax ? null : `there are ${deadLettersMax} dead letters (--dead_letter_max)`;
   }
 
-  /** From 0 to 1 and beyond: the nearest bound. */
-  fill({ queued, dead }: RowCounts): number {
+  nearest({ queued, dead }: RowCounts): NearestBound {
     const { eventsMax, bytesMax, deadLettersMax } = this.#limits;
-    return Math.max(queued / eventsMax, this.#bytesUsed / bytesMax, dead / deadLettersMax);
+    const bounds = [
+      { fill: queued / eventsMax, name: "queue (--queue_max_events)" },
+      { fill: this.#bytesUsed / bytesMax, name: "file (--queue_max_bytes)" },
+      { fill: dead / deadLettersMax, name: "store of dead letters (--dead_letter_max)" },
+    ];
+    return bounds.reduce((nearest, bound) => bound.fill > nearest.fill ? bound : nearest);
   }
 }

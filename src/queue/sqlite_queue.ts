@@ -5,7 +5,7 @@ import type { Ledger, RowCounts } from "../domain/ledger.ts";
 import { RETRY_AFTER_MAX_MS } from "../domain/retry_policy.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { adopt } from "./adoption.ts";
-import { Bounds, type QueueLimits } from "./bounds.ts";
+import { Bounds, type NearestBound, type QueueLimits } from "./bounds.ts";
 import { Changes } from "./changes.ts";
 import { type DurableDatabase, openDatabase } from "./database.ts";
 import type { StoredEvent } from "./event_columns.ts";
@@ -110,9 +110,8 @@ export class SqliteQueue implements EventQueue, AsyncDisposable {
     return this.#bounds.reachedByDead(this.#changes.counts.dead + arriving);
   }
 
-  /** From 0 to 1 and beyond: the nearest bound. */
-  get fill(): number {
-    return this.#bounds.fill(this.#changes.counts);
+  get nearestBound(): NearestBound {
+    return this.#bounds.nearest(this.#changes.counts);
   }
 
   /** When the oldest queued event was accepted, in ms since the epoch; null where none is queued. */

@@ -40,7 +40,7 @@ export function figuresOf(
   return {
     ...queue.ledger,
     ...queue.counts,
-    fill: queue.fill,
+    fill: queue.nearestBound.fill,
     oldestSeconds: oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt) / 1000,
     inFlight,
     pausedKeys,
@@ -50,12 +50,15 @@ export function figuresOf(
   };
 }
 
-export function troublesOf(queue: SqliteQueue, deadAtStart: number): Troubles {
+/** `deadBefore` are dead letters that nobody is to be told of. */
+export function troublesOf(queue: SqliteQueue, deadBefore: number): Troubles {
   const troubles = new Map<string, string>();
-  const { failure, fill, counts } = queue;
+  const { failure, nearestBound: { fill, name }, counts } = queue;
   if (failure !== null) troubles.set("disk", `ilagent cannot store events: ${failure}.`);
-  if (fill >= NEARLY_FULL) troubles.set("queue-full", `ilagent's queue is ${Math.floor(fill * 100)}% full.`);
-  if (counts.dead > deadAtStart) {
+  if (fill >= NEARLY_FULL) {
+    troubles.set("queue-full", `ilagent's ${name} is ${Math.floor(fill * 100)}% full.`);
+  }
+  if (counts.dead > deadBefore) {
     troubles.set("dead-letters", `ilagent has ${counts.dead} dead letters; see 'ilagent deadletter list'.`);
   }
   return troubles;

@@ -229,6 +229,23 @@ Deno.test("returned items show in 'queue' while the target is down, and a droppe
   assert.equal(JSON.parse((await all.run("audit", "--json")).stdout).holds, true);
 });
 
+Deno.test("--alarm_key tells of a new dead letter of the edge after the old one was purged", async () => {
+  await using all = await edgeProcesses();
+  all.target.answer = () => 400;
+  all.ilert.edge.add(...edgePayloads(1, 1));
+  const first = await all.start(all.http);
+  await first.waitForLine(/Item 1 was skipped/);
+  assert.equal(await first.stop(), 0);
+  const agent = await all.start([...all.http, "--alarm_key", "il1api-alarm-key-0001"]);
+  assert.equal((await all.run("deadletter", "purge", "--all")).stdout, "1 purged\n");
+  await until(async () => {
+    return (await (await fetch(`${agent.url}/metrics`)).text()).includes("ilagent_dead_letters 0\n");
+  }, "the agent has seen it");
+  all.ilert.edge.add(...edgePayloads(2, 1));
+  await all.ilert.waitFor(({ accepted }) => accepted.length === 1, { timeoutMs: 20_000 });
+  assert.match(all.ilert.accepted[0]?.event.summary ?? "", /1 dead letters/);
+});
+
 Deno.test("at --dead_letter_max the edge stops as on a retryable failure", async () => {
   await using all = await edgeProcesses();
   all.ilert.edge.add(...edgePayloads(1, 3));

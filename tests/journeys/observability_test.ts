@@ -1,7 +1,7 @@
 /** What an operator sees of the built agent: figures, alarms, conditional heartbeats. */
 
 import assert from "node:assert/strict";
-import { AgentProcess, freePort } from "../support/agent_process.ts";
+import { AgentProcess, freePort, runAgent } from "../support/agent_process.ts";
 import { IlertEmulator } from "../support/ilert_emulator.ts";
 import { TempFolder } from "../support/temp_folder.ts";
 import { until } from "../support/until.ts";
@@ -89,6 +89,27 @@ Deno.test("--alarm_key raises an alert for dead letters through its own key", as
   assert.equal(event.integrationKey, "il1api-alarm-key-0001");
   assert.equal(event.alertKey, "ilagent-dead-letters");
   assert.match(event.summary ?? "", /1 dead letters; see 'ilagent deadletter list'/);
+});
+
+Deno.test("--alarm_key raises an alert for new dead letters after the old ones were purged", async () => {
+  using folder = new TempFolder();
+  await using ilert = await IlertEmulator.start();
+  ilert.inject({ kind: "status", status: 404, key: "il1api-secret-key-0001" });
+  const flags = ["--alarm_key", "il1api-alarm-key-0001"];
+  const deadLetters = async (agent: AgentProcess) => (await figures(agent)).of("ilagent_dead_letters");
+  {
+    await using agent = await started(ilert, folder);
+    for (const summary of ["one", "two"]) await post(agent, summary);
+    await until(async () => await deadLetters(agent) === 2, "two old ones");
+    await agent.stop();
+  }
+  await using agent = await started(ilert, folder, ...flags);
+  const purge = ["deadletter", "purge", "--all", "-f", folder.file("a.db3")];
+  assert.equal((await runAgent(purge, { command: "built" })).stdout, "2 purged\n");
+  await until(async () => await deadLetters(agent) === 0, "the agent has seen it");
+  await post(agent, "three");
+  await ilert.waitFor(({ accepted }) => accepted.length === 1);
+  assert.match(ilert.accepted[0]?.event.summary ?? "", /1 dead letters/);
 });
 
 Deno.test("a full queue answers 503 with Retry-After and says which bound, and takes events again later", async () => {
