@@ -25,7 +25,7 @@ import {
 import type { Selection } from "../queue/operator.ts";
 import { type JobEnd, runJailed } from "../jail/supervisor.ts";
 import { failureOf } from "../runtime/failure.ts";
-import { printLine, reportJson, reportLine } from "../runtime/print.ts";
+import { printLine, reportLastJson, reportLastLines, reportLine } from "../runtime/print.ts";
 import { VERSION } from "../runtime/version.ts";
 import { daemonJob, daemonPermissions, runDaemon, workersBeside } from "./daemon.ts";
 import { MESSAGE_BYTES_MAX, readMessage } from "./message_input.ts";
@@ -53,7 +53,7 @@ export async function runOrReport(args: readonly string[]): Promise<number> {
   try {
     return await run(args);
   } catch (error) {
-    reportLine(`unexpected: ${failureOf(error)}`);
+    await reportLastLines([`unexpected: ${failureOf(error)}`]);
     return 1;
   }
 }
@@ -71,7 +71,7 @@ async function run(args: readonly string[]): Promise<number> {
       reportHelp();
       return EXIT_USAGE;
     case "invalid":
-      return refuse(settings.problems);
+      return await refuse(settings.problems);
     case "run":
       return await runCommand(settings);
   }
@@ -83,7 +83,7 @@ async function runCommand(
   switch (command) {
     case "permissions": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
-      if (daemon.kind === "invalid") return refuse(daemon.problems);
+      if (daemon.kind === "invalid") return await refuse(daemon.problems);
       const permissions = daemonPermissions(daemon);
       if (values.systemd === true) printLine(systemdDropIn(permissions, daemon.config, proxiesInUse()));
       else showPermissions(permissions, workersBeside(daemon), values.json ?? false);
@@ -91,12 +91,12 @@ async function runCommand(
     }
     case "daemon": {
       const daemon = daemonConfig({ ...values, file: realPath(values.file) }, origins, namedFiles);
-      if (daemon.kind === "invalid") return refuse(daemon.problems);
+      if (daemon.kind === "invalid") return await refuse(daemon.problems);
       const lacking = lackingFlags(daemonPermissions(daemon));
-      if (lacking.length > 0) return refuse([rightsMissing(lacking)]);
+      if (lacking.length > 0) return await refuse([rightsMissing(lacking)]);
       const warnings = [...daemon.warnings, ...secretsInFlags.map(secretInFlag)];
       const job = daemonJob(daemon, logConfig(values), warnings);
-      return report(job, await runDaemon(daemon, job));
+      return await report(job, await runDaemon(daemon, job));
     }
     case "map":
       return await mapInput(values);
@@ -112,7 +112,9 @@ async function runCommand(
       const selection = selectionOf(ids, values);
       const isReading = action === "list" || action === "show";
       if (!isReading && isEmpty(selection) && values.all !== true) {
-        return refuse([`${command} ${action}: needs ids, a filter such as --key or --older_than, or --all`]);
+        return await refuse([
+          `${command} ${action}: needs ids, a filter such as --key or --older_than, or --all`,
+        ]);
       }
       const file = realPath(values.file);
       const { limit, json = false } = values;
@@ -136,7 +138,7 @@ async function mapInput(values: FlagValues): Promise<number> {
   if (Deno.stdin.isTerminal()) reportLine("reading the message from the terminal, up to Ctrl-D");
   const payload = await readMessage(Deno.stdin);
   if (payload === null) {
-    reportLine(`the message on stdin is larger than ${MESSAGE_BYTES_MAX} bytes`);
+    await reportLastLines([`the message on stdin is larger than ${MESSAGE_BYTES_MAX} bytes`]);
     return 1;
   }
   const { topic = "", message_key: key = null, broker, json = false } = values;
@@ -185,8 +187,8 @@ function realPath(file: string): string {
 
 async function runInJail(job: Job, permissions: Permissions): Promise<number> {
   const lacking = lackingFlags(permissions);
-  if (lacking.length > 0) return refuse([rightsMissing(lacking)]);
-  return report(job, await runJailed(job, permissions));
+  if (lacking.length > 0) return await refuse([rightsMissing(lacking)]);
+  return await report(job, await runJailed(job, permissions));
 }
 
 /** Only who runs the program from its source, or another Deno than the built file has, can bring that about. */
@@ -194,10 +196,10 @@ function rightsMissing(flags: string[]): string {
   return `Deno was started without rights that this configuration needs: add ${flags.join(" ")}`;
 }
 
-function report(job: Job, { exitCode, message }: JobEnd): number {
+async function report(job: Job, { exitCode, message }: JobEnd): Promise<number> {
   if (message === null) return exitCode;
-  if ((job.kind === "relay" || job.kind === "edge") && job.log.format === "json") reportJson(message);
-  else reportLine(message);
+  const asJson = (job.kind === "relay" || job.kind === "edge") && job.log.format === "json";
+  await (asJson ? reportLastJson(message) : reportLastLines([message]));
   return exitCode;
 }
 
@@ -226,8 +228,8 @@ function hostsOf(values: FlagValues): { apiHost: string; heartbeatHost: string }
   return { apiHost: values.api_host, heartbeatHost: values.heartbeat_host };
 }
 
-function refuse(problems: string[]): number {
-  for (const problem of problems) reportLine(problem);
+async function refuse(problems: string[]): Promise<number> {
+  await reportLastLines(problems);
   return EXIT_USAGE;
 }
 
