@@ -36,16 +36,16 @@ export async function readSettings(args: readonly string[], surroundings: Surrou
   const line = parseCommandLine(args);
   if (line.wantsHelp) return { kind: "help", command: line.command };
   if (line.wantsVersion) return { kind: "version" };
-  const problems = [...line.problems];
   if (line.command === null) {
-    return problems.length > 0 ? { kind: "invalid", problems } : { kind: "no_command" };
+    return line.problems.length > 0 ? { kind: "invalid", problems: line.problems } : { kind: "no_command" };
   }
 
   const environment = readEnvironment(surroundings);
   const path = (line.given.get("config") ?? environment.given.get("config"))?.texts[0];
   const sources = [line, environment];
   if (path !== undefined) sources.push(await readConfigFile(path, surroundings));
-  problems.push(...sources.slice(1).flatMap((source) => source.problems));
+  const known = sources.flatMap((source) => source.problems);
+  const problems = [...known];
 
   const values: Partial<Record<FlagName, unknown>> = {};
   const origins = new Map<FlagName, string>();
@@ -53,7 +53,7 @@ export async function readSettings(args: readonly string[], surroundings: Surrou
     if (!flag.commands.includes(line.command)) continue;
     const found = sources.map((source) => source.given.get(name)).find((one) => one !== undefined);
     if (found === undefined && flag.required?.includes(line.command)) {
-      problems.push(missing(name, flag, line.problems));
+      problems.push(missing(name, flag, known));
     }
     if (found !== undefined) origins.set(name, found.origin);
     values[name] = valueOf(flag, found ?? defaultOf(name, flag), problems);
@@ -89,10 +89,11 @@ function defaultOf(name: FlagName, flag: Flag): Given | undefined {
   return flag.default === undefined ? undefined : { origin: `default of --${name}`, texts: [flag.default] };
 }
 
-/** Empty where the command line already has a problem with that very flag. */
+/** Empty where a source already has a problem with that very flag. */
 function missing(name: FlagName, flag: Flag, known: string[]): string {
-  if (known.some((problem) => problem.startsWith(`--${name}:`))) return "";
   const variables = variablesOf(name);
+  const origins = [`--${name}:`, ...variables.map((variable) => `${variable}_FILE:`), `${name} in `];
+  if (known.some((problem) => origins.some((origin) => problem.startsWith(origin)))) return "";
   const orSet = variables.length === 0 ? "" : ` or set ${variables.join(" or ")}`;
   return `--${name}: is required (${flag.help}); give the flag${orSet}`;
 }

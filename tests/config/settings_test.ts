@@ -49,6 +49,16 @@ Deno.test("readSettings() takes every long flag with hyphens too, and values tha
   assert.equal(event.summary, "--port");
 });
 
+Deno.test("readSettings() says one thing of a required flag that was given where it cannot be read", async () => {
+  assert.deepEqual(await problems(["heartbeat"], { ILERT_INTEGRATION_KEY_FILE: "gone" }), [
+    "ILERT_INTEGRATION_KEY_FILE: cannot read gone: no such file or directory; name a readable file that holds the value",
+  ]);
+  const file = { "a.yaml": "integration_key: [a, b]" };
+  assert.deepEqual(await problems(["heartbeat", "--config", "a.yaml"], {}, file), [
+    "integration_key in a.yaml: must be a single value",
+  ]);
+});
+
 Deno.test("readSettings() counts -v before and after the command", async () => {
   assert.equal((await values(["-v", "daemon", "-p", "1", "-vv", "--verbose"])).verbose, 4);
   assert.equal((await values(["daemon", "-p", "1"], { ILAGENT_VERBOSE: "2" })).verbose, 2);
