@@ -12,6 +12,7 @@ import {
   SEVERITY_MAX,
   SEVERITY_MIN,
 } from "../domain/event.ts";
+import { BLOCKED_PORTS } from "./blocked_ports.ts";
 
 export class BadValue extends Error {}
 
@@ -107,6 +108,7 @@ export function httpUrl(value: string): string {
 export function httpHost(value: string): string {
   const url = new URL(httpUrl(value));
   if (!isHostName(url.hostname)) throw new BadValue("must name a host, such as https://api.ilert.com");
+  refuseBlockedPort(url);
   if (url.search !== "" || url.hash !== "") throw new BadValue("must have no query and no fragment");
   if (url.username !== "" || url.password !== "") {
     throw new BadValue("must not carry a user name or password");
@@ -150,10 +152,10 @@ export function key(value: string): string {
   return trimmed;
 }
 
-/** A name of dot-separated labels, an IPv4 address, or an IPv6 address in brackets: what a permission can name. */
+/** A name of dot-separated labels, absolute with a final dot or not, an IPv4 address, or an IPv6 address in brackets: what a permission can name. */
 function isHostName(host: string): boolean {
   if (host.startsWith("[")) return URL.canParse(`http://${host}/`);
-  return /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/.test(
+  return /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$/.test(
     host,
   );
 }
@@ -230,6 +232,7 @@ export function list(value: string): string[] {
 export function targetUrl(value: string): string {
   const url = new URL(httpUrl(value));
   if (!isHostName(url.hostname)) throw new BadValue("must name a host, such as http://localhost:9090/events");
+  refuseBlockedPort(url);
   if (url.username !== "" || url.password !== "") {
     throw new BadValue("must not carry a user name or password; use --edge_http_auth_header");
   }
@@ -266,6 +269,11 @@ export function apiKey(value: string): string {
 /** As a URL and a permission write an IPv6 address. */
 export function bracketed(hostname: string): string {
   return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
+
+function refuseBlockedPort({ port }: URL): void {
+  if (port === "" || !BLOCKED_PORTS.has(Number(port))) return;
+  throw new BadValue(`must have another port: HTTP clients never connect to ${port}`);
 }
 
 function checkPort(text: string): void {

@@ -15,7 +15,7 @@ import { until } from "../support/until.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MARK = "evaluated ";
-const NOBODY = "http://127.0.0.1:1";
+const NOBODY = "http://127.0.0.1:2";
 const CLIENTS = ["mqtt", "kafkajs", "yaml"];
 const EDGE_KEY = { ILERT_EDGE_CONNECTOR_KEY: "il1edge123" };
 const DAEMONS: { mode: string; flags: string[]; env?: Record<string, string>; used: string[] }[] = [
