@@ -89,6 +89,7 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
     from: config.cluster === null ? `after item ${store.cursor}` : `in cluster ${config.cluster.clusterId}`,
     dead: store.counts.dead,
   });
+  warnOfBystanders(store, log);
 
   await aborted(AbortSignal.any([stop, closed.signal]));
   if (closed.signal.aborted) log.warn("Nobody reads stdout any more");
@@ -99,6 +100,24 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
   await loop.stop(config.shutdownTimeoutMs);
   await server?.close();
   log.info("Stopped");
+}
+
+/** Only other flags, or another key, deliver them. */
+function warnOfBystanders(store: SqliteEdgeStore, log: Log): void {
+  const { events, items } = store.bystanders();
+  const remedy = "or remove them with 'ilagent queue drop'";
+  if (events > 0) {
+    log.warn(
+      `{events} events of the relay are in this file and stay there: start the agent without --edge_mode, ${remedy}`,
+      { events },
+    );
+  }
+  if (items > 0) {
+    log.warn(
+      `{items} returned items of another edge connection are in this file and stay there: start the agent with its key, ${remedy}`,
+      { items },
+    );
+  }
 }
 
 function routesOf(readiness: Routes["readiness"], metrics: Routes["metrics"]): Routes {

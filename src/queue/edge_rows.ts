@@ -20,6 +20,7 @@ export class EdgeRows {
   readonly #bury: StatementSync;
   readonly #addToLedger: StatementSync;
   readonly #dataVersion: StatementSync;
+  readonly #bystanders: StatementSync;
 
   /** `connection` is as in the name of its cursor. */
   constructor(db: DatabaseSync, connection: string) {
@@ -56,6 +57,10 @@ export class EdgeRows {
       "UPDATE ledger SET accepted = accepted + ?, delivered = delivered + ? WHERE id = 1",
     );
     this.#dataVersion = db.prepare("PRAGMA data_version");
+    this.#bystanders = db.prepare(
+      `SELECT (SELECT count(*) FROM event_items) + (SELECT count(*) FROM mqtt_queue) AS events,
+         (SELECT count(*) FROM edge_items WHERE edge_connection <> ?) AS items`,
+    );
   }
 
   cursor(key: string): string | null {
@@ -118,6 +123,12 @@ export class EdgeRows {
 
   addToLedger(accepted: number, delivered: number): void {
     this.#addToLedger.run(accepted, delivered);
+  }
+
+  /** Queued for others than this connection: events and messages of the relay, returned items of other connections. */
+  bystanders(): { events: number; items: number } {
+    const row = this.#bystanders.get(this.#connection);
+    return { events: Number(row?.events), items: Number(row?.items) };
   }
 
   /** Changes when, and only when, another connection has changed the file (PRAGMA data_version). */

@@ -134,6 +134,11 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     return `there are ${this.#deadLettersMax} dead letters (--dead_letter_max)`;
   }
 
+  /** Queued for others than this connection: events and messages of the relay, returned items of other connections. */
+  bystanders(): { events: number; items: number } {
+    return this.#rows.bystanders();
+  }
+
   /** Calls back when there may be returned items. */
   onReturned(callback: () => void): void {
     this.#onReturned = callback;

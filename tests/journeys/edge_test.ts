@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { BUILT } from "../support/agent_process.ts";
 import { edgePayload } from "../support/edge_items.ts";
+import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
 import { CONNECTOR_KEY, edgePayloads, edgeProcesses, readiness } from "../support/edge_processes.ts";
 import { until } from "../support/until.ts";
 
@@ -227,6 +228,27 @@ Deno.test("returned items show in 'queue' while the target is down, and a droppe
   await until(() => all.target.taken.length === 1, "the other one is delivered", 5_000);
   assert.deepEqual(all.target.numbers, [2]);
   assert.equal(JSON.parse((await all.run("audit", "--json")).stdout).holds, true);
+});
+
+Deno.test("events of the relay in the file, and returned items of another connection, are left there with a warning", async () => {
+  await using all = await edgeProcesses();
+  {
+    using rust = createRustDatabase(all.folder.file("a.db3"));
+    for (const id of ["1", "2"]) insertRustEvent(rust, { id });
+  }
+  all.target.answer = () => 400;
+  all.ilert.edge.add(...edgePayloads(1, 1));
+  const first = await all.start(all.http);
+  await first.waitForLine(/WARNING 2 events of the relay are in this file and stay there/);
+  await first.waitForLine(/Item 1 was skipped/);
+  assert.equal(await first.stop(), 0);
+  assert.ok(!first.lines.some((line) => line.includes("another edge connection")));
+  await all.run("deadletter", "retry", "--all");
+  const other = await all.start(all.http, { env: { ILERT_EDGE_CONNECTOR_KEY: "iec1-another-key" } });
+  await other.waitForLine(
+    /WARNING 1 returned items of another edge connection are in this file and stay there/,
+  );
+  assert.equal(JSON.parse((await all.run("queue", "list", "--json")).stdout).length, 3);
 });
 
 Deno.test("--alarm_key tells of a new dead letter of the edge after the old one was purged", async () => {

@@ -219,6 +219,7 @@ Deno.test("SqliteEdgeStore hands out returned items of its own connection only, 
     all.operate((operator) => operator.retryDead(ALL));
     store.noticeChanges();
     assert.equal(store.firstReturned()?.letterId, returned.letterId);
+    assert.deepEqual(store.bystanders(), { events: 0, items: 1 });
     // While it is under way the item is refused once more: still one row.
     await store.bury(dead(1, { payload: returned.item.body }), "1");
     assert.deepEqual([store.firstReturned(), store.counts], [null, { queued: 1, dead: 1 }]);
