@@ -34,6 +34,11 @@ export interface EdgeDeps {
 /** How soon the agent sees what `ilagent deadletter` has changed. */
 const NOTICE_MS = 500;
 
+/** How long the end waits for a file that takes no writes. A backup, for example, holds it for seconds. */
+const WRITING_MAX_MS = 5_000;
+/** And where the time for the shutdown is over: a write that nothing hinders. */
+const WRITING_MIN_MS = 200;
+
 /** Runs until `stop` is aborted, or nobody reads stdout any more, and the delivery in hand is settled. Throws `StartupFailure`. */
 export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSignal): Promise<void> {
   const { clock, log } = deps;
@@ -97,7 +102,15 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
   log.info("Shutting down; up to {seconds} s for what is in hand", {
     seconds: config.shutdownTimeoutMs / 1000,
   });
+  const deadline = clock.monotonic() + config.shutdownTimeoutMs;
   await loop.stop(config.shutdownTimeoutMs);
+  const leftMs = Math.min(deadline - clock.monotonic(), WRITING_MAX_MS);
+  if (!await store.written(Math.max(leftMs, WRITING_MIN_MS))) {
+    log.warn(
+      "The last cursor or dead letter was not written ({reason}): its item may come again with the next start",
+      { reason: store.failure ?? "another process holds the file" },
+    );
+  }
   await server?.close();
   log.info("Stopped");
 }

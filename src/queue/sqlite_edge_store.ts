@@ -62,6 +62,8 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
   /** Null where no fsync is to come. */
   #cancelSync: (() => void) | null = null;
   #onKept: (() => void)[] = [];
+  /** Settlements that are not durable yet. */
+  readonly #settling = new Set<Promise<void>>();
   #mayHaveReturned = true;
   #foreignChanges: number;
   #ledger: Ledger;
@@ -158,7 +160,51 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     while (this.#isCursorBusy) await new Promise<void>((resolve) => this.#onKept.push(resolve));
   }
 
-  async bury(dead: DeadItem, cursor: string | null): Promise<void> {
+  /** Whether the file has all that was asked for, now or within `timeoutMs`. */
+  async written(timeoutMs: number): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(timeoutMs, resolve);
+    const all = Promise.all([this.cursorKept(), ...this.#settling]);
+    const isWritten = await Promise.race([all.then(() => true), late.then(() => false)]);
+    cancel();
+    return isWritten;
+  }
+
+  bury(dead: DeadItem, cursor: string | null): Promise<void> {
+    return this.#watched(this.#bury(dead, cursor));
+  }
+
+  firstReturned(): ReturnedItem | null {
+    if (!this.#mayHaveReturned) return null;
+    const first = this.#rows.firstReturned();
+    this.#mayHaveReturned = first !== null;
+    return first;
+  }
+
+  settleReturned(returned: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
+    return this.#watched(this.#settleReturned(returned, settlement));
+  }
+
+  /** Finds out whether another process, such as `ilagent deadletter`, has changed the file; cheap enough for every second. */
+  noticeChanges(): void {
+    const version = this.#rows.foreignChanges();
+    if (version === this.#foreignChanges) return;
+    this.#foreignChanges = version;
+    this.#ledger = readLedger(this.#database.db);
+    this.#counts = countRows(this.#database.db);
+    this.#mayHaveReturned = true;
+    this.#onReturned();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#hasten?.();
+    await this.#commits[Symbol.asyncDispose]();
+    this.#cancelSync?.();
+    await this.#log.request();
+    this.#database[Symbol.dispose]();
+  }
+
+  async #bury(dead: DeadItem, cursor: string | null): Promise<void> {
     const digest = (await sha256(`${this.#connection} ${dead.payload}`)).slice(0, SPARE_ID_DIGITS);
     // A move of the cursor that is still to be written would take it back.
     await this.cursorKept();
@@ -176,14 +222,7 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     this.#counts.queued -= replacedReturned;
   }
 
-  firstReturned(): ReturnedItem | null {
-    if (!this.#mayHaveReturned) return null;
-    const first = this.#rows.firstReturned();
-    this.#mayHaveReturned = first !== null;
-    return first;
-  }
-
-  async settleReturned(returned: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
+  async #settleReturned(returned: ReturnedItem, settlement: ReturnedSettlement): Promise<void> {
     const { letterId } = returned;
     let left = 0;
     await this.#write(() => {
@@ -208,23 +247,10 @@ export class SqliteEdgeStore implements EdgeStore, AsyncDisposable {
     if (settlement.kind === "dead") this.#counts.dead += left;
   }
 
-  /** Finds out whether another process, such as `ilagent deadletter`, has changed the file; cheap enough for every second. */
-  noticeChanges(): void {
-    const version = this.#rows.foreignChanges();
-    if (version === this.#foreignChanges) return;
-    this.#foreignChanges = version;
-    this.#ledger = readLedger(this.#database.db);
-    this.#counts = countRows(this.#database.db);
-    this.#mayHaveReturned = true;
-    this.#onReturned();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#hasten?.();
-    await this.#commits[Symbol.asyncDispose]();
-    this.#cancelSync?.();
-    await this.#log.request();
-    this.#database[Symbol.dispose]();
+  async #watched(settling: Promise<void>): Promise<void> {
+    this.#settling.add(settling);
+    await settling;
+    this.#settling.delete(settling);
   }
 
   /** One write at a time: what moves meanwhile, or within the pause after it, is in the next one. */

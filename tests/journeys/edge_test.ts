@@ -1,6 +1,7 @@
 /** The edge connector as its users run it: the built file against an emulated ilert and real targets. */
 
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { BUILT } from "../support/agent_process.ts";
 import { edgePayload } from "../support/edge_items.ts";
 import { createRustDatabase, insertRustEvent } from "../support/rust_database.ts";
@@ -250,6 +251,22 @@ Deno.test("events of the relay in the file, and returned items of another connec
   );
   assert.equal(JSON.parse((await all.run("queue", "list", "--json")).stdout).length, 3);
 });
+
+for (const [what, answer] of [["cursor", 200], ["dead letter", 400]] as const) {
+  Deno.test(`SIGTERM while another process holds the file waits for the ${what}, and says what was not written`, async () => {
+    await using all = await edgeProcesses();
+    all.target.answer = () => answer;
+    const agent = await all.start([...all.http, "--shutdown_timeout", "2"]);
+    using other = new DatabaseSync(all.folder.file("a.db3"), { timeout: 5_000 });
+    other.exec("BEGIN IMMEDIATE");
+    all.ilert.edge.add(...edgePayloads(1, 1));
+    await until(() => all.target.arrived.length === 1, "the item is with the target", 20_000);
+    assert.equal(await agent.stop(), 0);
+    await agent.waitForLine(
+      /WARNING The last cursor or dead letter was not written .*may come again with the next start/,
+    );
+  });
+}
 
 Deno.test("--alarm_key tells of a new dead letter of the edge after the old one was purged", async () => {
   await using all = await edgeProcesses();

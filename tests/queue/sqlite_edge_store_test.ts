@@ -367,6 +367,24 @@ Deno.test("SqliteEdgeStore.moveCursor() tries until the disk takes it, and says 
   assert.deepEqual([store.cursor, all.cursor(), store.failure], ["1", "1", null]);
 });
 
+Deno.test("SqliteEdgeStore.written() waits for a file that another process holds, as long as it may", async () => {
+  using all = setting();
+  await using store = await all.open();
+  assert.equal(await store.written(1_000), true);
+  using other = new DatabaseSync(all.file);
+  for (const write of [() => store.moveCursor("1"), () => void store.bury(dead(2), "2")]) {
+    other.exec("BEGIN IMMEDIATE");
+    write();
+    const inVain = store.written(1_000);
+    await all.clock.advance(1_000);
+    assert.equal(await inVain, false);
+    const inTime = store.written(1_000);
+    other.exec("ROLLBACK");
+    assert.equal(await inTime, true);
+  }
+  assert.equal(all.cursor(), "2");
+});
+
 Deno.test("SqliteEdgeStore.moveCursor() while the cursor is being written is written next", async () => {
   using all = setting();
   await using store = await all.open();
