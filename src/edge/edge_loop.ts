@@ -1,8 +1,8 @@
 /**
  * poll → deliver → settle, one batch after the other.
  *
- * Items are delivered in ilert's order, in portions of the size the sink takes. Behind each settled item the cursor
- * moves in its own time; only the first delivery of a batch waits until the cursor is kept up to there, so that a kill
+ * Items are delivered in ilert's order, in portions of the size the sink takes; between any two of them the rest may be
+ * left for a later poll. Behind each settled item the cursor moves in its own time; only the first delivery of a batch waits until the cursor is kept up to there, so that a kill
  * repeats at most one batch. Dead letters that an operator has returned go before the next item.
  */
 
@@ -15,7 +15,7 @@ import { cursorPositions, firstOddId } from "./cursor_positions.ts";
 import type { EdgeHealth } from "./edge_health.ts";
 import { type CycleEnd, FIRST_PACING, pace, type Pacing, type PollIntervals } from "./poll_pacing.ts";
 import type { Progress } from "./progress.ts";
-import type { Settler } from "./settler.ts";
+import type { Course, Settler } from "./settler.ts";
 
 /** What the loop needs of ilert: one attempt, classified. */
 export interface PollSource {
@@ -183,28 +183,36 @@ export class EdgeLoop {
     const { term } = this.#progress;
     const batchAt = this.#askedAt;
     await this.#settler.kept(this.#stop.signal);
-    for (let at = 0; at < items.length;) {
+    let at = 0;
+    const course: Course = {
+      term,
+      mayGoOn: () => this.#endEarly(batchAt, term) === null,
+      settled: () => {
+        at++;
+        this.#inHand--;
+        health.heading(timestampOf(items[at]));
+      },
+    };
+    health.heading(timestampOf(items[at]));
+    while (at < items.length) {
       // However late ilert's answer was, one delivery brings the agent on.
-      const isFree = at === 0 || this.#progress.role === null;
-      const early = isFree ? null : await this.#endEarly(batchAt, term);
+      if (at > 0) await this.#endPollBeside();
+      const early = at > 0 ? this.#endEarly(batchAt, term) : null;
       if (early !== null) return early;
-      if (this.#stop.signal.aborted) return { kind: "stopped" };
-      health.heading(timestampOf(items[at]));
-      if (!await this.#settler.settleReturned()) return { kind: "stopped" };
+      if (this.#stop.signal.aborted || !await this.#settler.settleReturned()) return { kind: "stopped" };
       const portion = items.slice(at, at + this.#settler.portionMax);
-      const settled = await this.#settler.settle(portion, positions.slice(at, at + portion.length), term);
-      at += settled;
-      this.#inHand -= settled;
-      if (settled < portion.length) return { kind: "stopped" };
+      if (!await this.#settler.settle(portion, positions.slice(at), course)) return { kind: "stopped" };
     }
     if (!isFull) health.heading(null);
     return { kind: "settled", mayHaveMore: isFull && positions.some((position) => position !== null) };
   }
 
-  /** In high availability, between two deliveries: why the rest of the batch is to be left; null where it goes on. */
-  async #endEarly(batchAt: number, term: number): Promise<CycleEnd | null> {
-    await this.#endPollBeside();
-    if (this.#progress.role === "standby") return { kind: "standby" };
+  /** Why what is not begun of the batch is to be left; null where it goes on. */
+  #endEarly(batchAt: number, term: number): CycleEnd | null {
+    if (this.#stop.signal.aborted) return { kind: "stopped" };
+    const { role } = this.#progress;
+    if (role === null) return null;
+    if (role === "standby") return { kind: "standby" };
     const isLong = this.#deps.clock.monotonic() - batchAt >= this.#intervals.pollMs;
     return isLong || this.#progress.term !== term ? { kind: "broken_off" } : null;
   }

@@ -18,6 +18,16 @@ export interface DeliveryObserver {
   stopped(): void;
 }
 
+/** One batch on its way. */
+export interface Course {
+  /** In which it was polled. */
+  readonly term: number;
+  /** Whether a further item may be begun; once it is a no it stays one. */
+  mayGoOn(): boolean;
+  /** The first item that was not settled before is now. */
+  settled(): void;
+}
+
 export interface SettlerDeps {
   health: EdgeHealth;
   observer: DeliveryObserver;
@@ -71,28 +81,19 @@ export class Settler {
   }
 
   /**
-   * Delivers a portion and settles it, from the front up to the first retryable failure; answers with how many are
-   * settled. `positions` are where the cursor may stand after each; `term` is the one the portion was polled in.
+   * Delivers what is usable at the front of a portion, or buries the one that is not; false where a retryable failure
+   * stopped it. `positions` are where the cursor may stand after each.
    */
   async settle(
     portion: readonly PolledItem[],
     positions: readonly (string | null)[],
-    term: number,
-  ): Promise<number> {
-    let at = 0;
-    while (at < portion.length) {
-      const items = usableFrom(portion, at);
-      const first = portion[at];
-      if (first?.kind === "unusable") {
-        if (!await this.#buryUnusable(first, positions[at] ?? null, term)) return at;
-        at++;
-        continue;
-      }
-      const settled = await this.#deliver(items, positions.slice(at, at + items.length), term);
-      at += settled;
-      if (settled < items.length) return at;
-    }
-    return at;
+    course: Course,
+  ): Promise<boolean> {
+    const [first] = portion;
+    if (first?.kind !== "unusable") return await this.#deliver(usableAtFront(portion), positions, course);
+    if (!await this.#buryUnusable(first, positions[0] ?? null, course.term)) return false;
+    course.settled();
+    return true;
   }
 
   /** Delivers what an operator has returned; false where a retryable failure left some of it. */
@@ -106,13 +107,15 @@ export class Settler {
   async #deliver(
     items: readonly EdgeItem[],
     positions: readonly (string | null)[],
-    term: number,
-  ): Promise<number> {
+    { term, mayGoOn, settled }: Course,
+  ): Promise<boolean> {
     const { log, observer, health } = this.#deps;
-    const outcomes = await this.#attempt(items);
-    for (const [at, item] of items.entries()) {
-      const outcome = outcomes[at] ?? NO_OUTCOME;
+    let at = 0;
+    for await (const outcome of this.#attempt(items, mayGoOn)) {
+      const item = items[at];
+      if (item === undefined) break;
       const position = positions[at] ?? null;
+      at++;
       switch (outcome.kind) {
         case "delivered":
           if (position !== null) this.#progress.settled(position, term);
@@ -121,25 +124,28 @@ export class Settler {
           health.delivered();
           break;
         case "rejected":
-          if (!await this.#bury(deadItem(item, outcome), position, term)) return at;
+          if (!await this.#bury(deadItem(item, outcome), position, term)) return false;
           observer.skipped(outcome.status);
           this.#tellSkipped(item.id, outcome.status, outcome.reason);
           break;
         case "retry":
           this.#fail(outcome.reason);
-          return at;
+          return false;
       }
+      settled();
     }
-    return items.length;
+    if (at === items.length || (at > 0 && !mayGoOn())) return true;
+    this.#fail(NO_ANSWER);
+    return false;
   }
 
-  async #attempt(items: readonly EdgeItem[]): Promise<SinkOutcome[]> {
+  async *#attempt(items: readonly EdgeItem[], mayGoOn: () => boolean): AsyncGenerator<SinkOutcome> {
     try {
-      return await this.#sink.deliver(items, this.#abort.signal);
+      yield* this.#sink.deliver(items, this.#abort.signal, mayGoOn);
     } catch (error) {
       const reason = failureOf(error);
       this.#deps.log.error("The delivery of item {id} went wrong: {reason}", { id: items[0]?.id, reason });
-      return [{ kind: "retry", reason }];
+      yield { kind: "retry", reason };
     }
   }
 
@@ -188,7 +194,9 @@ export class Settler {
   async #deliverReturned(returned: ReturnedItem): Promise<boolean> {
     const { log, health } = this.#deps;
     const { item } = returned;
-    const [outcome = NO_OUTCOME] = await this.#attempt([item]);
+    const [outcome = { kind: "retry", reason: NO_ANSWER }] = await Array.fromAsync(
+      this.#attempt([item], () => true),
+    );
     switch (outcome.kind) {
       case "delivered":
         await this.#store.settleReturned(returned, { kind: "delivered" });
@@ -215,12 +223,12 @@ export class Settler {
   }
 }
 
-/** A sink that answers with too little. */
-const NO_OUTCOME: SinkOutcome = { kind: "retry", reason: "the target's answer is not known" };
+/** Of a sink that answers with too little. */
+const NO_ANSWER = "the target's answer is not known";
 
-function usableFrom(portion: readonly PolledItem[], start: number): EdgeItem[] {
+function usableAtFront(portion: readonly PolledItem[]): EdgeItem[] {
   const items: EdgeItem[] = [];
-  for (const polled of portion.slice(start)) {
+  for (const polled of portion) {
     if (polled.kind === "unusable") break;
     items.push(polled.item);
   }

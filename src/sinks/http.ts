@@ -33,14 +33,12 @@ export class HttpSink implements Sink {
     if (target.auth !== null) this.#headers.push([target.auth.header, target.auth.value]);
   }
 
-  async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
-    const outcomes: SinkOutcome[] = [];
+  async *deliver(items: readonly EdgeItem[], signal: AbortSignal): AsyncGenerator<SinkOutcome> {
     for (const item of items) {
       const outcome = await this.#deadlines.within(signal, (limit) => this.#send(item, signal, limit));
-      outcomes.push(outcome);
-      if (outcome.kind === "retry") break;
+      yield outcome;
+      if (outcome.kind === "retry") return;
     }
-    return outcomes;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

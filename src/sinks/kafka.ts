@@ -40,13 +40,19 @@ export class KafkaSink implements Sink {
     this.#deps = deps;
   }
 
-  async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
-    const outcomes: SinkOutcome[] = [];
+  async *deliver(
+    items: readonly EdgeItem[],
+    signal: AbortSignal,
+    mayGoOn: () => boolean,
+  ): AsyncGenerator<SinkOutcome> {
+    let hasBegun = false;
     for (const batch of batchesOf(items.map(toMessage))) {
-      outcomes.push(...await this.#deliverBatch(batch, signal));
-      if (outcomes.at(-1)?.kind === "retry") break;
+      if (hasBegun && !mayGoOn()) return;
+      hasBegun = true;
+      const outcomes = await this.#deliverBatch(batch, signal);
+      yield* outcomes;
+      if (outcomes.at(-1)?.kind === "retry") return;
     }
-    return outcomes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,10 +14,21 @@ export interface MqttSinkConfig {
   qos: 0 | 1 | 2;
 }
 
-/** Contract §5: for a connection, and for the next acknowledgement. */
+/** Contract §5: for a connection, and for the acknowledgement of each packet, from when it was published. */
 const ANSWER_TIMEOUT_MS = 10_000;
+/** A broker that answers sooner may have one more packet to answer; what is under way is then over about as soon. */
+const QUICK_ANSWER_MS = 500;
 /** Of a PUBLISH beside topic and payload: header, lengths, packet id, properties. */
 const PACKET_OVERHEAD_BYTES = 16;
+
+const SHUTTING_DOWN = "the agent is shutting down";
+
+interface Publish {
+  alertId: string;
+  /** When it was published, by the monotonic clock. */
+  at: number;
+  outcome: Promise<SinkOutcome>;
+}
 
 export class MqttSink implements Sink {
   readonly itemsMax = 100;
@@ -26,6 +37,11 @@ export class MqttSink implements Sink {
   readonly #clock: Clock;
   readonly #link: Link;
   #onConnected: (() => void) | null = null;
+  /**
+   * Publishes that may be under way. As long as it is known that they are soon over, a batch that is broken off ends
+   * soon, and a refusal repeats few.
+   */
+  #underWayMax = 1;
   /**
    * After a lost connection items go one by one, until a batch has gone through: a broker that cuts the connection
    * because of one item, in the middle of others, takes its own explanation with it.
@@ -47,72 +63,111 @@ export class MqttSink implements Sink {
     this.#link.start();
   }
 
-  async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
-    using patience = new Patience(this.#clock, signal);
-    const connection = await this.#connection(patience);
+  async *deliver(
+    items: readonly EdgeItem[],
+    signal: AbortSignal,
+    mayGoOn: () => boolean,
+  ): AsyncGenerator<SinkOutcome> {
+    const connection = await this.#connection(signal);
     if (connection === null) {
-      return [{ kind: "retry", reason: `not connected to the broker: ${this.#link.error}` }];
+      yield retry(signal.aborted ? SHUTTING_DOWN : `not connected to the broker: ${this.#link.error}`);
+      return;
     }
     if (connection.qosMax < this.#qos) {
-      return [{ kind: "retry", reason: `the broker takes messages up to QoS ${connection.qosMax} only` }];
+      yield retry(`the broker takes messages up to QoS ${connection.qosMax} only`);
+      return;
     }
-    const outcomes = await this.#publishAll(items, connection, patience);
-    if (outcomes.at(-1)?.kind !== "retry") this.#isCautious = false;
-    // Its late answers must not be taken for those of the next attempt.
-    if (patience.end === "overdue") connection.discard();
-    return outcomes;
+    for await (const outcome of this.#publishAll(items, connection, signal, mayGoOn)) {
+      yield outcome;
+      if (outcome.kind === "retry") return;
+    }
+    this.#isCautious = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.stop();
   }
 
-  async #connection(patience: Patience): Promise<Connection | null> {
+  async #connection(signal: AbortSignal): Promise<Connection | null> {
+    if (signal.aborted) return null;
     const connected = new Promise<void>((resolve) => this.#onConnected = resolve);
-    if (this.#link.connection === null) await Promise.race([connected, patience.ended]);
+    if (this.#link.connection === null) await this.#within(ANSWER_TIMEOUT_MS, connected, signal);
     return this.#link.connection;
   }
 
   /** Pipelined, in order; an item waits only for the one before it of the same alert, which might have to be repeated. */
-  async #publishAll(
+  async *#publishAll(
     items: readonly EdgeItem[],
     connection: Connection,
-    patience: Patience,
-  ): Promise<SinkOutcome[]> {
-    const outcomes: Promise<SinkOutcome>[] = [];
-    const underWayMax = this.#isCautious ? 1 : connection.publishesMax;
-    const lastOfAlert = new Map<string, Promise<SinkOutcome>>();
-    for (const item of items) {
-      const { alertId } = factsOf(item);
-      const before = lastOfAlert.get(alertId);
-      if (before !== undefined && (await before).kind === "retry") break;
-      if ((await outcomes[outcomes.length - underWayMax])?.kind === "retry") break;
-      const outcome = this.#publish(item, connection, patience);
-      outcomes.push(outcome);
-      if (this.#qos > 0 && alertId !== "") lastOfAlert.set(alertId, outcome);
+    signal: AbortSignal,
+    mayGoOn: () => boolean,
+  ): AsyncGenerator<SinkOutcome> {
+    const underWay: Publish[] = [];
+    let hasFailed = false;
+    for (const [at, item] of items.entries()) {
+      while (this.#hasToWait(item, underWay, connection)) {
+        const oldest = underWay.shift();
+        if (oldest !== undefined) yield await this.#settle(oldest, connection, signal);
+      }
+      if (hasFailed || (at > 0 && !mayGoOn())) break;
+      const publish = this.#publish(item, connection);
+      void publish.outcome.then(({ kind }) => hasFailed ||= kind === "retry");
+      underWay.push(publish);
     }
-    const settled: SinkOutcome[] = [];
-    for (const outcome of outcomes) {
-      settled.push(await outcome);
-      if (settled.at(-1)?.kind === "retry") break;
-    }
-    return settled;
+    for (const publish of underWay) yield await this.#settle(publish, connection, signal);
   }
 
-  async #publish(item: EdgeItem, connection: Connection, patience: Patience): Promise<SinkOutcome> {
-    if (patience.end !== null) return { kind: "retry", reason: patience.reason };
+  #hasToWait(item: EdgeItem, underWay: readonly Publish[], connection: Connection): boolean {
+    if (underWay.length >= Math.min(this.#underWayMax, connection.publishesMax)) return true;
+    const { alertId } = factsOf(item);
+    return this.#qos > 0 && alertId !== "" && underWay.some((before) => before.alertId === alertId);
+  }
+
+  #publish(item: EdgeItem, connection: Connection): Publish {
+    const { alertId } = factsOf(item);
+    const at = this.#clock.monotonic();
     const bytesMax = connection.packetBytesMax;
     if (bytesMax !== null && this.#bytesOf(item) > bytesMax) {
-      return rejected(`the broker takes packets of up to ${bytesMax} bytes`);
+      const outcome = Promise.resolve(rejected(`the broker takes packets of up to ${bytesMax} bytes`));
+      return { alertId, at, outcome };
     }
-    const answer = await Promise.race([
-      connection.publish(this.#topic, item.body, this.#qos),
-      patience.ended,
-    ]);
-    if (answer === undefined) return { kind: "retry", reason: patience.reason };
-    patience.renew();
-    if (answer.kind === "lost") this.#isCautious = true;
-    return outcomeOf(answer);
+    const outcome = connection.publish(this.#topic, item.body, this.#qos).then((answer) => {
+      this.#learnFrom(answer, this.#clock.monotonic() - at);
+      return outcomeOf(answer);
+    });
+    return { alertId, at, outcome };
+  }
+
+  #learnFrom({ kind }: PublishAnswer, tookMs: number): void {
+    if (kind === "lost") this.#isCautious = true;
+    const isQuick = kind === "accepted" && tookMs < QUICK_ANSWER_MS;
+    this.#underWayMax = isQuick && !this.#isCautious ? Math.min(this.#underWayMax + 1, this.itemsMax) : 1;
+  }
+
+  /** The broker's answer to that very packet, or a retry where it takes too long. */
+  async #settle(publish: Publish, connection: Connection, signal: AbortSignal): Promise<SinkOutcome> {
+    const leftMs = publish.at + ANSWER_TIMEOUT_MS - this.#clock.monotonic();
+    const outcome = await this.#within(leftMs, publish.outcome, signal);
+    if (outcome !== null) return outcome;
+    if (signal.aborted) return retry(SHUTTING_DOWN);
+    // Its late answers must not be taken for those of the next attempt.
+    connection.discard();
+    return retry(`no acknowledgement from the broker within ${ANSWER_TIMEOUT_MS / 1000} s`);
+  }
+
+  /** Null where the time was over, or `signal` aborted, before it resolved. */
+  async #within<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+    const { promise: over, resolve } = Promise.withResolvers<null>();
+    const end = () => resolve(null);
+    const cancel = this.#clock.after(ms, end);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+    try {
+      return await Promise.race([work, over]);
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", end);
+    }
   }
 
   #bytesOf(item: EdgeItem): number {
@@ -125,10 +180,10 @@ function outcomeOf(answer: PublishAnswer): SinkOutcome {
     case "accepted":
       return { kind: "delivered" };
     case "lost":
-      return { kind: "retry", reason: "the connection to the broker was lost before its acknowledgement" };
+      return retry("the connection to the broker was lost before its acknowledgement");
     case "refused": {
       const reason = `the broker refuses it: ${answer.reason}`;
-      return answer.blames === "message" ? rejected(reason) : { kind: "retry", reason };
+      return answer.blames === "message" ? rejected(reason) : retry(reason);
     }
   }
 }
@@ -137,51 +192,6 @@ function rejected(reason: string): SinkOutcome {
   return { kind: "rejected", status: null, reason, responseBody: null };
 }
 
-/** Ends when nothing has come for the time-out, or when told to. */
-class Patience implements Disposable {
-  readonly ended: Promise<undefined>;
-  readonly #resolve: (nothing: undefined) => void;
-  readonly #clock: Clock;
-  readonly #signal: AbortSignal;
-  readonly #abort = () => this.#over("aborted");
-  #end: "overdue" | "aborted" | null = null;
-  #cancel = () => {};
-
-  constructor(clock: Clock, signal: AbortSignal) {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.ended = promise;
-    this.#resolve = resolve;
-    this.#clock = clock;
-    this.#signal = signal;
-    signal.addEventListener("abort", this.#abort);
-    if (signal.aborted) this.#abort();
-    this.renew();
-  }
-
-  get end(): "overdue" | "aborted" | null {
-    return this.#end;
-  }
-
-  get reason(): string {
-    return this.#end === "aborted"
-      ? "the agent is shutting down"
-      : `no acknowledgement from the broker within ${ANSWER_TIMEOUT_MS / 1000} s`;
-  }
-
-  renew(): void {
-    this.#cancel();
-    if (this.#end === null) this.#cancel = this.#clock.after(ANSWER_TIMEOUT_MS, () => this.#over("overdue"));
-  }
-
-  [Symbol.dispose](): void {
-    this.#end ??= "aborted";
-    this.#cancel();
-    this.#signal.removeEventListener("abort", this.#abort);
-  }
-
-  #over(end: "overdue" | "aborted"): void {
-    this.#end ??= end;
-    this.#cancel();
-    this.#resolve(undefined);
-  }
+function retry(reason: string): SinkOutcome {
+  return { kind: "retry", reason };
 }

@@ -37,14 +37,12 @@ export class ScriptSink implements Sink {
     };
   }
 
-  async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
-    const outcomes: SinkOutcome[] = [];
+  async *deliver(items: readonly EdgeItem[], signal: AbortSignal): AsyncGenerator<SinkOutcome> {
     for (const item of items) {
       const outcome = await this.#deliver(item, signal);
-      outcomes.push(outcome);
-      if (outcome.kind === "retry") break;
+      yield outcome;
+      if (outcome.kind === "retry") return;
     }
-    return outcomes;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -17,9 +17,15 @@ export interface Sink extends AsyncDisposable {
   /** Items that one `deliver` may take; 1 for a sink that delivers one after the other. */
   readonly itemsMax: number;
   /**
-   * Delivers in order, and answers with one outcome for each item from the front, up to and including the first
-   * `retry`; what comes after it was not delivered, or may be delivered again. Aborting `signal` ends the wait: the items
-   * without an acknowledgement are a `retry`. Never rejects for what a target can do.
+   * Delivers in order, and answers with one outcome for each item from the front, each as soon as it is known, up to and
+   * including the first `retry`: nothing is begun behind it, and what is under way may be delivered again. Before each
+   * further request to the target `mayGoOn` is asked; after a no what is under way is finished, and the rest left alone.
+   * Aborting `signal` ends the wait: the first item without an acknowledgement is a `retry`. Never throws for what a
+   * target can do.
    */
-  deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]>;
+  deliver(
+    items: readonly EdgeItem[],
+    signal: AbortSignal,
+    mayGoOn: () => boolean,
+  ): AsyncIterable<SinkOutcome>;
 }

@@ -6,6 +6,7 @@ import { parseJson } from "../../src/domain/json.ts";
 import type { JsonObject } from "../../src/domain/event.ts";
 import type { Sink, SinkOutcome } from "../../src/sinks/sink.ts";
 import { edgePayload, numberedItem, numberedItems } from "../support/edge_items.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 import { until } from "../support/until.ts";
 
 export interface SinkUnderTest extends AsyncDisposable {
@@ -40,8 +41,8 @@ export function testSinkContract(
     await using all = await open();
     const first = numberedItem(1);
     const rest = numberedItems(2, all.sink.itemsMax);
-    assert.deepEqual(await all.sink.deliver([first], LIVE), [{ kind: "delivered" }]);
-    assert.deepEqual(await all.sink.deliver(rest, LIVE), rest.map(() => ({ kind: "delivered" })));
+    assert.deepEqual(await outcomesOf(all.sink, [first], LIVE), [{ kind: "delivered" }]);
+    assert.deepEqual(await outcomesOf(all.sink, rest, LIVE), rest.map(() => ({ kind: "delivered" })));
     await assertReceived(all, [first, ...rest]);
   });
 
@@ -65,7 +66,7 @@ export function testSinkContract(
     await deliverAll(all.sink, [numberedItem(1)]);
     await all.outage.begin();
     for (let attempt = 0; attempt < 2; attempt++) {
-      const outcomes = await all.sink.deliver(numberedItems(2, all.sink.itemsMax), LIVE);
+      const outcomes = await outcomesOf(all.sink, numberedItems(2, all.sink.itemsMax), LIVE);
       assert.equal(outcomes.length, 1);
       assertIsRetry(outcomes.at(-1));
     }
@@ -73,7 +74,7 @@ export function testSinkContract(
     const items = numberedItems(2, all.sink.itemsMax);
     // A client that reconnects in its own time answers with a retry until it has.
     await until(
-      async () => (await all.sink.deliver(items, LIVE)).every(({ kind }) => kind === "delivered"),
+      async () => (await outcomesOf(all.sink, items, LIVE)).every(({ kind }) => kind === "delivered"),
       "the sink delivers again",
       60_000,
     );
@@ -88,7 +89,7 @@ export function testSinkContract(
     await deliverAll(all.sink, [numberedItem(1)]);
     await all.stall.begin();
     const abort = new AbortController();
-    const delivery = all.sink.deliver(stallingItems(all.sink), abort.signal);
+    const delivery = outcomesOf(all.sink, stallingItems(all.sink), abort.signal);
     setTimeout(() => abort.abort(), 100);
     assertIsRetry((await withinAbortTime(delivery)).at(-1));
     await all.stall.end();
@@ -97,7 +98,7 @@ export function testSinkContract(
   test(`${name}.deliver() attempts nothing once its signal is aborted`, async () => {
     await using all = await open();
     await all.stall?.begin();
-    const outcomes = await withinAbortTime(all.sink.deliver([numberedItem(1)], AbortSignal.abort()));
+    const outcomes = await withinAbortTime(outcomesOf(all.sink, [numberedItem(1)], AbortSignal.abort()));
     assert.equal(outcomes.length, 1);
     assertIsRetry(outcomes[0]);
     await all.stall?.end();
@@ -116,7 +117,7 @@ export function testSinkContract(
 async function deliverAll(sink: Sink, items: readonly EdgeItem[]): Promise<void> {
   for (let at = 0; at < items.length; at += sink.itemsMax) {
     const portion = items.slice(at, at + sink.itemsMax);
-    assert.deepEqual(await sink.deliver(portion, LIVE), portion.map(() => ({ kind: "delivered" })));
+    assert.deepEqual(await outcomesOf(sink, portion, LIVE), portion.map(() => ({ kind: "delivered" })));
   }
 }
 

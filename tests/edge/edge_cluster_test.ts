@@ -99,7 +99,7 @@ Deno.test("EdgeLoop, demoted in the middle of a batch, finishes the item in hand
   assert.ok(reports.length > 1 && reports.slice(1).every((id) => id !== null), `${reports}`);
 });
 
-Deno.test("EdgeLoop finishes the portion in hand of a sink that takes many, when it is demoted", async () => {
+Deno.test("EdgeLoop, demoted while a sink has many items, lets it finish the one in hand and drop the rest", async () => {
   await using all = edgeSetting({ cluster: true, itemsMax: 4 });
   all.ilert.role = "leader";
   all.ilert.add(...numberedItems(1, 9));
@@ -109,7 +109,19 @@ Deno.test("EdgeLoop finishes the portion in hand of a sink that takes many, when
   all.ilert.role = "standby";
   await all.clock.advance(60_000);
   assert.deepEqual(all.sink.calls, [["1", "2", "3", "4"]]);
-  assert.deepEqual(all.sink.taken, ["1", "2", "3", "4"]);
+  assert.deepEqual(all.sink.taken, ["1", "2", "3"]);
+  assert.deepEqual(all.counts.items, { received: 9, delivered: 3, skipped: 0, givenBack: 6, stopped: 0 });
+});
+
+Deno.test("EdgeLoop breaks off a long batch among the items that the sink has, to report and poll again", async () => {
+  await using all = edgeSetting({ cluster: true, itemsMax: 100 });
+  all.ilert.role = "leader";
+  all.ilert.add(...numberedItems(1, 9));
+  slowly(all, 3_000);
+  all.loop.start();
+  await all.clock.advance(12_000);
+  assert.deepEqual(all.ilert.polls.map(({ at, id }) => `${at}:${id}`), ["0:null", "10:3", "12:4"]);
+  assert.deepEqual(all.sink.calls.map(([first]) => first), ["1", "5"]);
 });
 
 Deno.test("EdgeLoop breaks off a batch that it cannot ask ilert about, and delivers nothing while polls fail", async () => {

@@ -59,27 +59,27 @@ export class FakeSink implements Sink {
   /** Ids of each call. */
   readonly calls: string[][] = [];
   outcome: (item: EdgeItem) => SinkOutcome | Promise<SinkOutcome> = () => ({ kind: "delivered" });
-  inHand = 0;
 
   constructor(itemsMax: number) {
     this.itemsMax = itemsMax;
   }
 
-  async deliver(items: readonly EdgeItem[], signal: AbortSignal): Promise<SinkOutcome[]> {
+  async *deliver(
+    items: readonly EdgeItem[],
+    signal: AbortSignal,
+    mayGoOn: () => boolean,
+  ): AsyncGenerator<SinkOutcome> {
     this.calls.push(items.map(({ id }) => id));
-    const outcomes: SinkOutcome[] = [];
-    this.inHand++;
     const aborted = new Promise<SinkOutcome>((resolve) =>
       signal.addEventListener("abort", () => resolve({ kind: "retry", reason: "aborted" }))
     );
-    for (const item of items) {
+    for (const [at, item] of items.entries()) {
+      if (at > 0 && !mayGoOn()) return;
       const outcome = await Promise.race([Promise.resolve(this.outcome(item)), aborted]);
-      outcomes.push(outcome);
       if (outcome.kind === "delivered") this.taken.push(item.id);
-      if (outcome.kind === "retry") break;
+      yield outcome;
+      if (outcome.kind === "retry") return;
     }
-    this.inHand--;
-    return outcomes;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -229,6 +229,20 @@ Deno.test("EdgeLoop delivers returned items while ilert cannot be reached", asyn
   assert.deepEqual(all.sink.taken, ["1"]);
 });
 
+Deno.test("EdgeLoop moves the cursor behind each item of a sink that takes many, and begins none once it is stopped", async () => {
+  await using all = edgeSetting({ itemsMax: 100 });
+  all.ilert.add(...numberedItems(1, 9));
+  all.sink.outcome = () =>
+    new Promise((resolve) => all.clock.after(1_000, () => resolve({ kind: "delivered" })));
+  all.loop.start();
+  await all.clock.advance(3_500);
+  assert.deepEqual([all.store.cursor, all.loop.inHand], ["3", 6]);
+  const stopped = all.loop.stop(35_000);
+  await all.clock.advance(1_000);
+  await stopped;
+  assert.deepEqual([all.sink.taken, all.store.cursor], [numbers(1, 4), "4"]);
+});
+
 Deno.test("EdgeLoop.stop() finishes the delivery in hand and begins none", async () => {
   await using all = edgeSetting();
   all.ilert.add(...numberedItems(1, 3));
@@ -293,7 +307,9 @@ Deno.test("EdgeLoop takes a sink that throws, or answers too little, for a retry
   all.loop.start();
   await all.clock.advance(0);
   assert.deepEqual([all.store.cursor, all.health.error], ["0", "boom"]);
-  all.sink.deliver = () => Promise.resolve([{ kind: "delivered" }]);
+  all.sink.deliver = async function* () {
+    yield await Promise.resolve({ kind: "delivered" });
+  };
   await all.clock.advance(POLL_MS);
   assert.deepEqual([all.store.cursor, all.health.error], ["1", "the target's answer is not known"]);
 });

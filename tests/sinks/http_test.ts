@@ -3,6 +3,7 @@ import { edgeItem } from "../../src/domain/edge_item.ts";
 import { HttpSink, type HttpTarget } from "../../src/sinks/http.ts";
 import { testSinkContract } from "../contracts/sink_contract.ts";
 import { numberedItem } from "../support/edge_items.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 import { WebhookTarget } from "../support/webhook_target.ts";
 
 const LIVE = new AbortController().signal;
@@ -30,7 +31,7 @@ testSinkContract("HttpSink", () => httpSink());
 
 Deno.test("HttpSink.deliver() sends the payload as JSON with the event's headers and the auth header", async () => {
   await using all = await httpSink({ method: "PUT", auth: { header: "X-API-Key", value: "s3cret" } });
-  await all.sink.deliver([edgeItem("17", { eventType: "alert-resolved", id: 42, n: 1 })], LIVE);
+  await outcomesOf(all.sink, [edgeItem("17", { eventType: "alert-resolved", id: 42, n: 1 })], LIVE);
   const [delivery] = all.target.arrived;
   assert.ok(delivery);
   assert.deepEqual([delivery.method, delivery.path, delivery.body], [
@@ -50,8 +51,8 @@ Deno.test("HttpSink.deliver() sends the payload as JSON with the event's headers
 Deno.test("HttpSink.deliver() leaves headers empty that the payload lacks, and encodes what a header cannot carry", async () => {
   await using all = await httpSink();
   const outcomes = [
-    ...await all.sink.deliver([edgeItem("1", {})], LIVE),
-    ...await all.sink.deliver([edgeItem("2", { eventType: "a\r\nx-evil: 1", id: "ü\ud800" })], LIVE),
+    ...await outcomesOf(all.sink, [edgeItem("1", {})], LIVE),
+    ...await outcomesOf(all.sink, [edgeItem("2", { eventType: "a\r\nx-evil: 1", id: "ü\ud800" })], LIVE),
   ];
   assert.deepEqual(outcomes, [{ kind: "delivered" }, { kind: "delivered" }]);
   const headers = all.target.arrived.map((delivery) => delivery.headers);
@@ -74,7 +75,7 @@ for (
       const location = { location: all.target.url.replace("events", "elsewhere") };
       const body = [204, 304].includes(status) ? null : "why";
       all.target.answer = () => new Response(body, { status, headers: location });
-      const [outcome] = await all.sink.deliver([numberedItem(1)], LIVE);
+      const [outcome] = await outcomesOf(all.sink, [numberedItem(1)], LIVE);
       assert.equal(outcome?.kind, kind, `${status}`);
       if (outcome.kind === "rejected") {
         assert.deepEqual(outcome, {
@@ -111,7 +112,7 @@ Deno.test("HttpSink.deliver() uses one connection for one delivery after the oth
     method: "POST",
     auth: null,
   });
-  for (let n = 0; n < 20; n++) await sink.deliver([numberedItem(n)], LIVE);
+  for (let n = 0; n < 20; n++) await outcomesOf(sink, [numberedItem(n)], LIVE);
   assert.equal(asked, 20);
   assert.equal(ports.size, 1);
 });
@@ -123,14 +124,14 @@ Deno.test("HttpSink.deliver() takes a body without an end for what its status sa
       new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(65_536).fill(120)) }),
       { status: 404 },
     );
-  const [outcome] = await all.sink.deliver([numberedItem(1)], LIVE);
+  const [outcome] = await outcomesOf(all.sink, [numberedItem(1)], LIVE);
   assert.ok(outcome?.kind === "rejected" && outcome.responseBody?.length === 4_096);
 });
 
 Deno.test("HttpSink.deliver() says why a target cannot be reached, without its address or its secret", async () => {
   await using all = await httpSink({ auth: { header: "Authorization", value: "Bearer secret-token" } });
   await all.target.goDown();
-  const [outcome] = await all.sink.deliver([numberedItem(1)], LIVE);
+  const [outcome] = await outcomesOf(all.sink, [numberedItem(1)], LIVE);
   assert.ok(outcome?.kind === "retry");
   assert.match(outcome.reason, /^the target cannot be reached: .*refused/i);
   assert.doesNotMatch(outcome.reason, /secret-token|http:/);

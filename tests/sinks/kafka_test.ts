@@ -11,6 +11,7 @@ import { KafkaPeer } from "../support/kafka_peer.ts";
 import { memoryLog } from "../support/memory_log.ts";
 import { NetworkProxy } from "../support/network_proxy.ts";
 import { brokerTest } from "../support/services.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 import { until } from "../support/until.ts";
 
 let kafka: KafkaBroker;
@@ -47,7 +48,7 @@ brokerTest("KafkaSink.deliver() gives messages their alert's id as key, and none
     edgeItem("3", { summary: "no id" }),
     edgeItem("4", { ...edgePayload(4), id: "foobar" }),
   ];
-  assert.deepEqual((await sink.deliver(items, LIVE)).map(({ kind }) => kind), Array(4).fill("delivered"));
+  assert.deepEqual((await outcomesOf(sink, items, LIVE)).map(({ kind }) => kind), Array(4).fill("delivered"));
   const messages = await peer.received(topic, 4);
   const found = items.map(({ body }) => messages.find(({ value }) => value === body));
   assert.deepEqual(found.map((message) => message?.key), ["foobar", "21", null, "foobar"]);
@@ -68,7 +69,7 @@ brokerTest(
     const sink = stack.use(openSink(topic));
     const huge = edgeItem("3", { ...edgePayload(3), details: "x".repeat(1_100_000) });
     const items = [...numberedItems(1, 2), huge, ...numberedItems(4, 2)];
-    const outcomes = await sink.deliver(items, LIVE);
+    const outcomes = await outcomesOf(sink, items, LIVE);
     assert.deepEqual(outcomes.map(({ kind }) => kind), [
       "delivered",
       "delivered",
@@ -102,7 +103,7 @@ brokerTest("KafkaSink.deliver() keeps the order of each alert through cut connec
   })();
   const items = Array.from({ length: 600 }, (_, n) => edgeItem(`${n}`, { id: `alert-${n % 7}`, n }));
   for (let at = 0; at < items.length;) {
-    const outcomes = await sink.deliver(items.slice(at, at + 20), LIVE);
+    const outcomes = await outcomesOf(sink, items.slice(at, at + 20), LIVE);
     at += outcomes.filter(({ kind }) => kind === "delivered").length;
   }
   isEnough.abort();

@@ -18,6 +18,7 @@ import { mqttAtRest, MqttPeer } from "../support/mqtt_peer.ts";
 import { NetworkProxy } from "../support/network_proxy.ts";
 import { withRealPings } from "../support/ping_clock.ts";
 import { brokerTest } from "../support/services.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 import { until } from "../support/until.ts";
 
 const MOSQUITTO = { needs: ["mosquitto"] } as const;
@@ -87,7 +88,7 @@ brokerTest("MqttSink at QoS 0 has delivered what is written", MOSQUITTO, async (
   await peer.subscribe(TOPIC, 2);
   await using under = openSink(broker.url("plain"), 0);
   const items = numberedItems(1, 100);
-  assert.deepEqual(await under.sink.deliver(items, LIVE), items.map(() => DELIVERED));
+  assert.deepEqual(await outcomesOf(under.sink, items, LIVE), items.map(() => DELIVERED));
   await peer.received(100);
   assert.deepEqual(peer.texts, items.map(({ body }) => body));
 });
@@ -98,16 +99,16 @@ brokerTest(
   async () => {
     await using broker = await startMosquitto();
     await using under = openSink(broker.url("plain"));
-    assert.deepEqual(await under.sink.deliver([numberedItem(1)], LIVE), [DELIVERED]);
+    assert.deepEqual(await outcomesOf(under.sink, [numberedItem(1)], LIVE), [DELIVERED]);
     await broker.kill();
     const abort = new AbortController();
-    const delivery = under.sink.deliver(numberedItems(2, 50), abort.signal);
+    const delivery = outcomesOf(under.sink, numberedItems(2, 50), abort.signal);
     abort.abort();
     assert.equal((await delivery)[0]?.kind, "retry");
     await broker.restart();
     await using peer = await MqttPeer.connect(broker.url("plain"));
     await peer.subscribe(TOPIC, 2);
-    assert.deepEqual(await under.sink.deliver([numberedItem(52)], LIVE), [DELIVERED]);
+    assert.deepEqual(await outcomesOf(under.sink, [numberedItem(52)], LIVE), [DELIVERED]);
     await peer.received(1);
     assert.deepEqual(peer.texts, [numberedItem(52).body]);
   },
@@ -116,7 +117,7 @@ brokerTest(
 Deno.test("MqttSink.deliver() goes by the answer to that very packet, and ends with the first refusal", async () => {
   await using broker = await judging((_packet, count) => count === 3 ? QUOTA_EXCEEDED : 0);
   await using under = openSink(broker.url);
-  assert.deepEqual(await under.sink.deliver(numberedItems(1, 5), LIVE), [
+  assert.deepEqual(await outcomesOf(under.sink, numberedItems(1, 5), LIVE), [
     DELIVERED,
     DELIVERED,
     { kind: "retry", reason: "the broker refuses it: a quota is exceeded" },
@@ -127,7 +128,7 @@ Deno.test("MqttSink.deliver() rejects what the broker refuses for itself, and re
   const outcomeFor = async (code: number) => {
     await using broker = await judging(() => code);
     await using under = openSink(broker.url);
-    return (await under.sink.deliver([numberedItem(1)], LIVE))[0];
+    return (await outcomesOf(under.sink, [numberedItem(1)], LIVE))[0];
   };
   for (
     const [code, reason] of [[PACKET_TOO_LARGE, "the packet is too large"], [
@@ -164,7 +165,7 @@ brokerTest(
     // As the loop above does it. The first refusal ends the connection for all that was under way.
     const settled: string[] = [];
     for (let attempt = 0; attempt < 5 && settled.length < items.length; attempt++) {
-      const outcomes = await under.sink.deliver(items.slice(settled.length), LIVE);
+      const outcomes = await outcomesOf(under.sink, items.slice(settled.length), LIVE);
       settled.push(...outcomes.map(({ kind }) => kind).filter((kind) => kind !== "retry"));
     }
     assert.deepEqual(settled, items.map((_, at) => at === POISON ? "rejected" : "delivered"));
@@ -178,7 +179,7 @@ Deno.test("MqttSink.deliver() rejects an item larger than the packets that the b
   });
   await using under = openSink(broker.url);
   const large = edgeItem("1", { text: "ü".repeat(500) });
-  const [refused, taken] = await under.sink.deliver([large, numberedItem(2)], LIVE);
+  const [refused, taken] = await outcomesOf(under.sink, [large, numberedItem(2)], LIVE);
   assert.deepEqual(refused, {
     kind: "rejected",
     status: null,
@@ -196,9 +197,11 @@ Deno.test("MqttSink.deliver() has no more under way than the broker wants to hav
     [PUBLISH]: () => [],
   });
   await using under = openSink(broker.url);
-  const delivery = under.sink.deliver(numberedItems(1, 5), LIVE);
+  const delivery = outcomesOf(under.sink, numberedItems(1, 5), LIVE);
   for (let answered = 0; answered < 5; answered++) {
-    await until(() => broker.of(PUBLISH).length === Math.min(5, answered + 2), "two are under way");
+    // The first alone: nothing is known of the broker yet.
+    const sent = answered === 0 ? 1 : Math.min(5, answered + 2);
+    await until(() => broker.of(PUBLISH).length === sent, "as many as the broker takes are under way");
     const packet = broker.of(PUBLISH)[answered];
     assert.ok(packet);
     await broker.send([0x40, 2, ...publishedIdOf(packet)]);
@@ -206,41 +209,117 @@ Deno.test("MqttSink.deliver() has no more under way than the broker wants to hav
   assert.deepEqual(await delivery, Array.from({ length: 5 }, () => DELIVERED));
 });
 
+/** Ids of the items that came, in their order. */
+function sentTo(broker: FakeMqttBroker): number[] {
+  return broker.of(PUBLISH).map(({ body }) => Number(new TextDecoder().decode(body).match(/"n":(\d+)/)?.[1]));
+}
+
+/** Shows the sink a broker that answers at once, so that as many more may be under way. */
+async function warmUp({ sink }: { sink: MqttSink }, broker: FakeMqttBroker, items: number): Promise<void> {
+  await outcomesOf(sink, numberedItems(1, items), LIVE);
+  broker.packets.length = 0;
+}
+
 Deno.test("MqttSink.deliver() sends a second item of an alert only when the broker has the first", async () => {
-  await using broker = await judging((_packet, count) => count === 1 ? QUOTA_EXCEEDED : 0);
+  await using broker = await judging((_packet, count) => count === 11 ? QUOTA_EXCEEDED : 0);
   await using under = openSink(broker.url);
+  await warmUp(under, broker, 10);
   const items = [[1, "a"], [2, "b"], [3, "a"], [4, "c"]].map(([n, id]) =>
     edgeItem(`${n}`, { ...edgePayload(Number(n)), id })
   );
-  const outcomes = await under.sink.deliver(items, LIVE);
+  const outcomes = await outcomesOf(under.sink, items, LIVE);
   assert.deepEqual(outcomes.map(({ kind }) => kind), ["retry"]);
-  const sent = broker.of(PUBLISH).map(({ body }) => new TextDecoder().decode(body).match(/"n":(\d)/)?.[1]);
-  assert.deepEqual(sent, ["1", "2"]);
+  assert.deepEqual(sentTo(broker), [1, 2]);
+});
+
+Deno.test("MqttSink.deliver() publishes nothing more once the broker has refused one", async () => {
+  let codes: number[] = [];
+  await using broker = await judging(() => codes.shift() ?? 0);
+  await using under = openSink(broker.url);
+  await warmUp(under, broker, 3);
+  codes = [0, QUOTA_EXCEEDED];
+  const outcomes = await outcomesOf(under.sink, numberedItems(1, 50), LIVE);
+  assert.deepEqual(outcomes.map(({ kind }) => kind), ["delivered", "retry"]);
+  // Four were under way together; where both answers came at once, the first may have let one more go.
+  assert.deepEqual(sentTo(broker).slice(0, 4), [1, 2, 3, 4]);
+  assert.ok(sentTo(broker).length <= 5, `${sentTo(broker)}`);
+});
+
+Deno.test("MqttSink.deliver() tells each acknowledgement as it comes, and asks before each further item", async () => {
+  await using broker = await FakeMqttBroker.start({ [PUBLISH]: () => [] });
+  await using under = openSink(broker.url);
+  let mayGoOn = true;
+  const outcomes = under.sink.deliver(numberedItems(1, 50), LIVE, () => mayGoOn);
+  const acknowledge = async (at: number) => {
+    await until(() => broker.of(PUBLISH).length > at, "it is under way");
+    await broker.send([0x40, 2, ...publishedIdOf(broker.of(PUBLISH)[at] as MqttPacket)]);
+  };
+  for (const at of [0, 1]) {
+    const next = outcomes[Symbol.asyncIterator]().next();
+    await acknowledge(at);
+    assert.deepEqual(await next, { done: false, value: DELIVERED });
+  }
+  mayGoOn = false;
+  const rest = Array.fromAsync(outcomes);
+  await acknowledge(2);
+  assert.deepEqual(await rest, [DELIVERED]);
+  assert.deepEqual(sentTo(broker), [1, 2, 3]);
+});
+
+Deno.test("MqttSink.deliver() has one item at a time under way at a broker that takes long for each", async () => {
+  const clock = new FakeClock();
+  await using broker = await FakeMqttBroker.start({ [PUBLISH]: () => [] });
+  await using under = openSink(broker.url, 1, withRealPings(clock));
+  const delivery = outcomesOf(under.sink, numberedItems(1, 4), LIVE);
+  for (let answered = 0; answered < 4; answered++) {
+    await until(() => broker.of(PUBLISH).length > answered, "the next is under way");
+    await clock.advance(1_000);
+    assert.equal(broker.of(PUBLISH).length, answered + 1);
+    await broker.send([0x40, 2, ...publishedIdOf(broker.of(PUBLISH)[answered] as MqttPacket)]);
+  }
+  assert.deepEqual(await delivery, Array.from({ length: 4 }, () => DELIVERED));
 });
 
 Deno.test("MqttSink.deliver() says that the broker takes no such QoS", async () => {
   const MAXIMUM_QOS = 36;
   await using broker = await FakeMqttBroker.start({ [CONNECT]: () => [0x20, 5, 0, 0, 2, MAXIMUM_QOS, 0] });
   await using under = openSink(broker.url, 1);
-  assert.deepEqual(await under.sink.deliver([numberedItem(1)], LIVE), [
+  assert.deepEqual(await outcomesOf(under.sink, [numberedItem(1)], LIVE), [
     { kind: "retry", reason: "the broker takes messages up to QoS 0 only" },
   ]);
 });
 
-Deno.test("MqttSink.deliver() gives up after 10 s without an acknowledgement, and takes a new connection", async () => {
+Deno.test("MqttSink.deliver() gives each packet 10 s for its own acknowledgement, and takes a new connection", async () => {
   const clock = new FakeClock();
-  await using broker = await FakeMqttBroker.start({ [PUBLISH]: () => [] });
+  let isSilent = false;
+  await using broker = await FakeMqttBroker.start({
+    [PUBLISH]: (packet) => isSilent ? [] : [0x40, 2, ...publishedIdOf(packet)],
+  });
   await using under = openSink(broker.url, 1, withRealPings(clock));
-  const delivery = under.sink.deliver(numberedItems(1, 3), LIVE);
+  await warmUp(under, broker, 3);
+  isSilent = true;
+  const outcomes = under.sink.deliver(numberedItems(1, 3), LIVE, () => true);
+  const first = outcomes.next();
   await until(() => broker.of(PUBLISH).length === 3, "all are sent");
-  await clock.advance(9_999);
+  await clock.advance(7_000);
+  // Those of others do not make up for its own.
+  for (const at of [2, 0]) {
+    await broker.send([0x40, 2, ...publishedIdOf(broker.of(PUBLISH)[at] as MqttPacket)]);
+  }
+  assert.deepEqual((await first).value, DELIVERED);
+  const second = outcomes.next();
+  let isOver = false;
+  void second.then(() => isOver = true);
+  await clock.advance(2_999);
+  assert.equal(isOver, false);
   await clock.advance(1);
-  assert.deepEqual(await delivery, [{
+  assert.deepEqual((await second).value, {
     kind: "retry",
     reason: "no acknowledgement from the broker within 10 s",
-  }]);
+  });
+  await outcomes.return(undefined);
   await clock.advance(30_000);
-  await until(() => broker.of(CONNECT).length === 2, "the sink has connected again");
+  await until(() => broker.connectionsMade === 2, "the sink has connected again");
 });
 
 Deno.test("MqttSink.deliver() waits 10 s for a connection, then says why there is none", async () => {
@@ -248,7 +327,7 @@ Deno.test("MqttSink.deliver() waits 10 s for a connection, then says why there i
   await using broker = await FakeMqttBroker.start({ [CONNECT]: () => [0x20, 3, 0, 0x86, 0] });
   await using under = openSink(broker.url, 1, clock);
   await until(() => under.log.lines.length > 0, "the refusal is known");
-  const delivery = under.sink.deliver([numberedItem(1)], LIVE);
+  const delivery = outcomesOf(under.sink, [numberedItem(1)], LIVE);
   await clock.advance(10_000);
   assert.deepEqual(await delivery, [{
     kind: "retry",

@@ -9,6 +9,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { memoryLog } from "../support/memory_log.ts";
 import { isAlive, KILL_PROGRAM, ScriptFolder } from "../support/script_folder.ts";
 import { TestScriptWorker } from "../support/script_worker.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 import { until } from "../support/until.ts";
 
 const LIVE = new AbortController().signal;
@@ -73,7 +74,7 @@ function connected() {
 
 Deno.test("ScriptSink.deliver() asks for a run with the payload and the four values, numbers exact", async () => {
   await using all = connected();
-  const delivery = all.sink.deliver([
+  const delivery = outcomesOf(all.sink, [
     edgeItem("9223372036854775807", {
       eventType: "alert-created",
       id: 100,
@@ -98,10 +99,10 @@ Deno.test("ScriptSink.deliver() asks for a run with the payload and the four val
 
 Deno.test("ScriptSink.deliver() logs what the script wrote: at info where it succeeded, at warn where it failed", async () => {
   await using all = connected();
-  const first = all.sink.deliver([numberedItem(1)], LIVE);
+  const first = outcomesOf(all.sink, [numberedItem(1)], LIVE);
   all.answer(1, { lines: ["done {x}"], droppedBytes: 12 });
   await first;
-  const second = all.sink.deliver([numberedItem(2)], LIVE);
+  const second = outcomesOf(all.sink, [numberedItem(2)], LIVE);
   all.answer(2, { failure: "the script ended with exit code 1", lines: ["no such host"] });
   assert.deepEqual(await second, [{ kind: "retry", reason: "the script ended with exit code 1" }]);
   assert.deepEqual(all.log.lines, [
@@ -113,7 +114,7 @@ Deno.test("ScriptSink.deliver() logs what the script wrote: at info where it suc
 
 Deno.test("ScriptSink.deliver() gives a worker up that does not answer, and takes no late answer for another item's", async () => {
   await using all = connected();
-  const first = all.sink.deliver([numberedItem(1)], LIVE);
+  const first = outcomesOf(all.sink, [numberedItem(1)], LIVE);
   await all.clock.advance(39_999);
   assert.deepEqual(all.asked.map(({ type }) => type), ["run"]);
   await all.clock.advance(1);
@@ -121,7 +122,7 @@ Deno.test("ScriptSink.deliver() gives a worker up that does not answer, and take
   await until(() => all.asked.length === 2, "the run is to be ended");
   assert.deepEqual(all.asked[1], { type: "end", id: 1 });
 
-  const second = all.sink.deliver([numberedItem(2)], LIVE);
+  const second = outcomesOf(all.sink, [numberedItem(2)], LIVE);
   all.answer(1, {});
   all.answer(2, { failure: "the script ended with exit code 2" });
   assert.deepEqual(await second, [{ kind: "retry", reason: "the script ended with exit code 2" }]);
@@ -130,7 +131,7 @@ Deno.test("ScriptSink.deliver() gives a worker up that does not answer, and take
 Deno.test("ScriptSink.deliver() ends the script when its signal is aborted, and waits until that is done", async () => {
   await using all = connected();
   const abort = new AbortController();
-  const delivery = all.sink.deliver([numberedItem(1)], abort.signal);
+  const delivery = outcomesOf(all.sink, [numberedItem(1)], abort.signal);
   await until(() => all.asked.length === 1, "the run is asked for");
   abort.abort();
   await until(() => all.asked.length === 2, "the run is to be ended");

@@ -3,6 +3,7 @@ import type { ByteSink } from "../../src/runtime/line_writer.ts";
 import { StdoutSink } from "../../src/sinks/stdout.ts";
 import { testSinkContract } from "../contracts/sink_contract.ts";
 import { numberedItem, numberedItems } from "../support/edge_items.ts";
+import { outcomesOf } from "../support/sink_outcomes.ts";
 
 const LIVE = new AbortController().signal;
 
@@ -68,7 +69,7 @@ testSinkContract("StdoutSink", () => Promise.resolve(stdoutSink()));
 Deno.test("StdoutSink.deliver() says when the reader has closed the pipe", async () => {
   await using all = stdoutSink();
   await all.outage.begin();
-  assert.deepEqual(await all.sink.deliver([numberedItem(1)], LIVE), [
+  assert.deepEqual(await outcomesOf(all.sink, [numberedItem(1)], LIVE), [
     { kind: "retry", reason: "stdout cannot be written: Broken pipe" },
   ]);
   assert.equal(all.closed(), 1);
@@ -78,11 +79,11 @@ Deno.test("StdoutSink.deliver() ends a line that broke off before it prints it a
   await using all = stdoutSink();
   const items = numberedItems(1, 2);
   all.output.fail(new Error("No space left on device (os error 28)"), 20);
-  assert.deepEqual(await all.sink.deliver(items, LIVE), [
+  assert.deepEqual(await outcomesOf(all.sink, items, LIVE), [
     { kind: "retry", reason: "stdout cannot be written: No space left on device" },
   ]);
   all.output.recover();
-  await all.sink.deliver(items, LIVE);
+  await outcomesOf(all.sink, items, LIVE);
   assert.deepEqual(all.received().slice(1), items.map(({ body }) => body));
   assert.equal(all.closed(), 0);
 });
@@ -91,12 +92,12 @@ Deno.test("StdoutSink.deliver() waits for the write that an aborted delivery lef
   await using all = stdoutSink();
   all.output.stall();
   const abort = new AbortController();
-  const first = all.sink.deliver([numberedItem(1)], abort.signal);
+  const first = outcomesOf(all.sink, [numberedItem(1)], abort.signal);
   // Once the write is under way; what was not begun is not printed.
   await new Promise((resolve) => setTimeout(resolve, 0));
   abort.abort();
   await first;
-  const second = all.sink.deliver([numberedItem(2)], LIVE);
+  const second = outcomesOf(all.sink, [numberedItem(2)], LIVE);
   all.output.go();
   assert.deepEqual(await second, [{ kind: "delivered" }]);
   assert.deepEqual(all.received(), [numberedItem(1).body, numberedItem(2).body]);
