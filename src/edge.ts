@@ -31,6 +31,9 @@ export interface EdgeDeps {
   onBrokerRefused: (address: string) => void;
 }
 
+/** Key of the output that the run before may have left in the middle of a line. */
+const OPEN_LINE = "edge_stdout_open_line";
+
 /** How soon the agent sees what `ilagent deadletter` has changed. */
 const NOTICE_MS = 500;
 
@@ -44,18 +47,28 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
   const { clock, log } = deps;
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await SqliteEdgeStore.open(config, clock));
+  const health = new EdgeHealth(config.lagMaxMs, deps);
   const closed = new AbortController();
   const sink = stack.use(
     await createSink(config.sink, {
       ...deps,
-      onClosed: () => closed.abort(),
+      stdout: {
+        onClosed: () => {
+          closed.abort();
+          settler.abort();
+        },
+        onStalled: (ms) => ms === null ? health.goesOn() : health.waits("nobody reads standard output", ms),
+        openLine: {
+          get: () => store.values.get(OPEN_LINE) ?? "",
+          set: (output) => store.values.set(OPEN_LINE, output),
+        },
+      },
       agentId: () => agentIdOf(store.values),
     }),
   );
   const source = stack.use(new EdgeApi(config, () => clock.now()));
   const ilert = stack.use(new IlertApi({ ...config, connections: 1 }, () => clock.now()));
   const metrics = new EdgePrometheusMetrics();
-  const health = new EdgeHealth(config.lagMaxMs, deps);
   const observed = { ...deps, health, observer: metrics };
   const progress = config.cluster === null ? new KeptProgress(store) : new ReportedProgress(config.cluster);
   const settler = new Settler(sink, store, progress, observed);

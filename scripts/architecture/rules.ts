@@ -255,6 +255,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 export const NODE_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["src/clients/kafka/", "src/clients/read_buffer.ts"],
   "node:crypto": ["src/clients/tls_material.ts"],
+  "node:fs": ["src/sinks/create_sink.ts"],
   "node:net": [
     "src/clients/kafka/sockets.ts",
     "src/clients/mqtt/connection.ts",

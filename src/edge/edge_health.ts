@@ -4,6 +4,8 @@
  *   no poll yet ─┐                 ┌── failed poll or delivery ──▶ failing
  *                └── first poll ──▶ working ◀──────────────────────┘
  *                                     delivery, empty poll, or standby
+ *
+ * Beside that, a delivery may wait: for a target that neither takes it nor refuses it.
  */
 
 import type { Clock } from "../runtime/clock.ts";
@@ -21,6 +23,8 @@ export class EdgeHealth {
   /** When the first item that is not settled came about, as its payload has it; null where none is known. */
   #front: string | null = null;
   #isLate = false;
+  /** Why the delivery in hand waits, and since when by the monotonic clock; null while it does not. */
+  #waiting: { reason: string; since: number } | null = null;
 
   constructor(lagMaxMs: number, deps: { clock: Clock; log: Log }) {
     this.#lagMaxMs = lagMaxMs;
@@ -36,8 +40,9 @@ export class EdgeHealth {
 
   /** What is wrong, as one clause; null while all is well. */
   get error(): string | null {
-    if (this.#error === null || !this.isLate) return this.#error;
-    return `${this.#error}; ${this.#lateness()}`;
+    const error = this.#error ?? this.#wait();
+    if (error === null || !this.isLate) return error;
+    return `${error}; ${this.#lateness()}`;
   }
 
   /**
@@ -79,6 +84,20 @@ export class EdgeHealth {
     this.#fail(reason, "Deliveries stopped: {reason}; the same item is tried again with the next poll");
   }
 
+  /** The delivery in hand has waited for `ms`, and does for as long as it takes: `reason` is one clause. */
+  waits(reason: string, ms: number): void {
+    this.#waiting = { reason, since: this.#clock.monotonic() - ms };
+    this.#log.error("Deliveries wait: {reason}; nothing is dropped", { reason: this.#wait() });
+  }
+
+  goesOn(): void {
+    if (this.#waiting === null) return;
+    this.#log.warn("Deliveries go on after {seconds} s", {
+      seconds: this.#secondsSince(this.#waiting.since),
+    });
+    this.#waiting = null;
+  }
+
   /** Nothing waits for this agent: ilert has no more items, or another agent is the leader. */
   idle(): void {
     this.#front = null;
@@ -98,6 +117,16 @@ export class EdgeHealth {
     return `events may be ${days} days late, and ilert drops them after 7 days`;
   }
 
+  #wait(): string | null {
+    if (this.#waiting === null) return null;
+    const { reason, since } = this.#waiting;
+    return `${reason} since ${this.#secondsSince(since)} s`;
+  }
+
+  #secondsSince(at: number): number {
+    return Math.round((this.#clock.monotonic() - at) / 1000);
+  }
+
   #fail(reason: string, message: string): void {
     if (reason !== this.#error) this.#log.error(message, { reason });
     this.#error = reason;
@@ -106,7 +135,7 @@ export class EdgeHealth {
 
   #recover(): void {
     if (this.#failingSince !== null) {
-      const seconds = Math.round((this.#clock.monotonic() - this.#failingSince) / 1000);
+      const seconds = this.#secondsSince(this.#failingSince);
       this.#log.warn("The edge connector works again, after {seconds} s", { seconds });
     }
     this.#failingSince = null;

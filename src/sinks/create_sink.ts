@@ -1,16 +1,16 @@
 /** The one list of sinks, closed by the compiler. */
 
+import { fstatSync } from "node:fs";
 import type { SinkConfig } from "../edge/edge_config.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import { HttpSink } from "./http.ts";
 import { ScriptSink } from "./script.ts";
 import type { Sink } from "./sink.ts";
-import { StdoutSink } from "./stdout.ts";
+import { type StdoutDeps, StdoutSink } from "./stdout.ts";
 
 export interface SinkDeps {
-  /** Called when the target will never take anything again: the reader of stdout has closed the pipe. */
-  onClosed: () => void;
+  stdout: Omit<StdoutDeps, "clock">;
   /** Leads to the worker that runs the script; null in other modes. */
   script: MessagePort | null;
   /** Names the agent at a broker where nobody has given it a name. */
@@ -29,7 +29,7 @@ export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Si
     case "http":
       return new HttpSink(config);
     case "stdout":
-      return new StdoutSink(Deno.stdout, deps.onClosed);
+      return new StdoutSink(Deno.stdout, nameOfStdout(), { ...deps.stdout, clock: deps.clock });
     case "script":
       if (deps.script === null) throw new Error("Cannot run a script: nothing leads to its worker");
       return new ScriptSink(deps.script, deps.clock, deps.log);
@@ -42,4 +42,12 @@ export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Si
     default:
       throw new Error(`No such sink: ${config satisfies never}`);
   }
+}
+
+const STDOUT_FD = 1;
+
+/** Pipes have no names; the kernel's number of one is not used for another before the machine is restarted. */
+function nameOfStdout(): string {
+  const { dev, ino } = fstatSync(STDOUT_FD);
+  return `${dev}:${ino}`;
 }

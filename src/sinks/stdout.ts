@@ -1,28 +1,55 @@
 /** Prints each payload as one line. Source: seeds/001, "Stdout"; logs never go there. */
 
 import type { EdgeItem } from "../domain/edge_item.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { ByteSink } from "../runtime/line_writer.ts";
+import { pause } from "../runtime/pause.ts";
 import type { Sink, SinkOutcome } from "./sink.ts";
+
+/** What outlives the run: the output that may end in the middle of a line; empty where none does. */
+export interface OpenLine {
+  get(): string;
+  /** Durable when it returns; throws where the disk refuses. */
+  set(output: string): void;
+}
+
+export interface StdoutDeps {
+  /** Called when the reader has closed the pipe. */
+  onClosed: () => void;
+  /** Called when nobody has read for so many ms, and with null once somebody does again. */
+  onStalled: (ms: number | null) => void;
+  openLine: OpenLine;
+  clock: Clock;
+}
 
 const NEWLINE = 10;
 /** PIPE_BUF of Linux: up to here a pipe takes a write whole or not at all, so that a kill leaves no half line in it. */
 const WHOLE_WRITE_BYTES_MAX = 4_096;
+/** Without progress; a reader may pause. */
+const STALL_MS = 10_000;
+/** Before the next look at a pipe that is full and does not let us wait for its reader (O_NONBLOCK). */
+const FULL_PAUSE_MS = 10;
 
 export class StdoutSink implements Sink {
   readonly itemsMax = 100;
   readonly #output: ByteSink;
-  readonly #onClosed: () => void;
+  readonly #name: string;
+  readonly #deps: StdoutDeps;
   readonly #encoder = new TextEncoder();
   /** The write under way; an aborted delivery leaves it to go on, and the next one comes after it. */
   #writing: Promise<unknown> = Promise.resolve();
-  /** Whether a write broke off in the middle of a line. */
-  #isMidLine = false;
+  /** Whether what was written last broke off in the middle of a line. */
+  #isMidLine: boolean;
+  #isNoted: boolean;
 
-  /** `onClosed` is called when the reader has closed the pipe. */
-  constructor(output: ByteSink, onClosed: () => void) {
+  /** `name` is the same as in an earlier run only where the output is the same. */
+  constructor(output: ByteSink, name: string, deps: StdoutDeps) {
     this.#output = output;
-    this.#onClosed = onClosed;
+    this.#name = name;
+    this.#deps = deps;
+    this.#isNoted = deps.openLine.get() !== "";
+    this.#isMidLine = deps.openLine.get() === name;
   }
 
   async *deliver(
@@ -32,12 +59,13 @@ export class StdoutSink implements Sink {
   ): AsyncGenerator<SinkOutcome> {
     let hasBegun = false;
     for (const lines of writesOf(items.map(({ body }) => this.#encoder.encode(body + "\n")))) {
-      if (hasBegun && !mayGoOn()) return;
+      if (hasBegun && !mayGoOn()) break;
       hasBegun = true;
       const outcome = await this.#printUnlessAborted(lines, signal);
       if (outcome.kind === "retry") return yield outcome;
       for (const _ of lines) yield outcome;
     }
+    this.#noteEnd();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -61,17 +89,63 @@ export class StdoutSink implements Sink {
 
   async #print(lines: readonly Uint8Array[], signal: AbortSignal): Promise<SinkOutcome> {
     if (signal.aborted) return SHUTTING_DOWN;
-    let bytes = joined(this.#isMidLine ? [Uint8Array.of(NEWLINE), ...lines] : lines);
+    const bytes = joined(lines);
     try {
-      while (bytes.length > 0) {
-        const count = await this.#output.write(bytes);
-        if (count > 0) this.#isMidLine = bytes[count - 1] !== NEWLINE;
-        bytes = bytes.subarray(count);
-      }
+      if (this.#isMidLine) await this.#write(Uint8Array.of(NEWLINE), signal);
+      // Before the first byte, because no kill asks first.
+      if (bytes.length > WHOLE_WRITE_BYTES_MAX) this.#note(this.#name);
+      await this.#write(bytes, signal);
       return { kind: "delivered" };
     } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) this.#onClosed();
+      if (signal.aborted) return SHUTTING_DOWN;
+      if (error instanceof Deno.errors.BrokenPipe) this.#deps.onClosed();
       return { kind: "retry", reason: `stdout cannot be written: ${failureOf(error)}` };
+    }
+  }
+
+  async #write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    for (let left = bytes; left.length > 0;) {
+      const count = await this.#writeSome(left, signal);
+      if (count > 0) this.#isMidLine = left[count - 1] !== NEWLINE;
+      left = left.subarray(count);
+    }
+  }
+
+  /** Waits for a reader as long as it takes. */
+  async #writeSome(bytes: Uint8Array, signal: AbortSignal): Promise<number> {
+    const { clock, onStalled } = this.#deps;
+    let isStalled = false;
+    const cancel = clock.after(STALL_MS, () => {
+      isStalled = true;
+      onStalled(STALL_MS);
+    });
+    try {
+      for (;;) {
+        try {
+          return await this.#output.write(bytes);
+        } catch (error) {
+          if (signal.aborted || !(error instanceof Deno.errors.WouldBlock)) throw error;
+          await pause(FULL_PAUSE_MS, clock, signal);
+        }
+      }
+    } finally {
+      cancel();
+      if (isStalled) onStalled(null);
+    }
+  }
+
+  #note(output: string): void {
+    this.#deps.openLine.set(output);
+    this.#isNoted = output !== "";
+  }
+
+  /** Once for all long lines of a delivery: it waits for the disk. */
+  #noteEnd(): void {
+    if (!this.#isNoted || this.#isMidLine) return;
+    try {
+      this.#note("");
+    } catch {
+      // Tried again behind the next delivery; the store says what the disk has. An empty line is the worst of it.
     }
   }
 }

@@ -33,6 +33,22 @@ for (const cure of ["delivered", "idle"] as const) {
   });
 }
 
+Deno.test("EdgeHealth is not ready while a delivery waits, says for how long, and once in the log", async () => {
+  const { health: edge, clock, log } = health();
+  edge.polled();
+  edge.waits("nobody reads standard output", 10_000);
+  await clock.advance(5_000);
+  edge.polled();
+  assert.deepEqual([edge.isPolling, edge.error], [true, "nobody reads standard output since 15 s"]);
+  edge.goesOn();
+  edge.goesOn();
+  assert.equal(edge.error, null);
+  assert.deepEqual(log.lines, [
+    'error Deliveries wait: {reason}; nothing is dropped {"reason":"nobody reads standard output since 10 s"}',
+    'warn Deliveries go on after {seconds} s {"seconds":15}',
+  ]);
+});
+
 Deno.test("EdgeHealth says a trouble once, a new reason again, and how long it took", async () => {
   const { health: edge, clock, log } = health();
   edge.polled();

@@ -3,7 +3,9 @@ import type { ByteSink } from "../../src/runtime/line_writer.ts";
 import { StdoutSink } from "../../src/sinks/stdout.ts";
 import { testSinkContract } from "../contracts/sink_contract.ts";
 import { numberedItem, numberedItems } from "../support/edge_items.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { outcomesOf } from "../support/sink_outcomes.ts";
+import { until } from "../support/until.ts";
 
 const LIVE = new AbortController().signal;
 
@@ -43,13 +45,23 @@ class Output implements ByteSink {
   }
 }
 
-function stdoutSink() {
-  const output = new Output();
+/** `kept` is what earlier runs have left on disk. */
+function stdoutSink(output = new Output(), kept = { output: "" }, name = "8:15") {
+  const clock = new FakeClock();
+  const stalls: (number | null)[] = [];
   let closed = 0;
-  const sink = new StdoutSink(output, () => closed++);
+  const sink = new StdoutSink(output, name, {
+    onClosed: () => closed++,
+    onStalled: (ms) => stalls.push(ms),
+    openLine: { get: () => kept.output, set: (output) => kept.output = output },
+    clock,
+  });
   return {
     output,
     sink,
+    clock,
+    kept,
+    stalls,
     closed: () => closed,
     received: () => output.text.split("\n").slice(0, -1),
     outage: {
@@ -101,4 +113,90 @@ Deno.test("StdoutSink.deliver() waits for the write that an aborted delivery lef
   all.output.go();
   assert.deepEqual(await second, [{ kind: "delivered" }]);
   assert.deepEqual(all.received(), [numberedItem(1).body, numberedItem(2).body]);
+});
+
+/** Longer than what a pipe takes whole. */
+const LONG = numberedItem(1, { details: "x".repeat(30_000) });
+
+Deno.test("StdoutSink.deliver() writes whole lines, as many at a time as a pipe takes whole", async () => {
+  await using all = stdoutSink();
+  const writes: string[] = [];
+  all.output.write = (bytes) => {
+    writes.push(new TextDecoder().decode(bytes));
+    return Promise.resolve(bytes.length);
+  };
+  await outcomesOf(all.sink, [...numberedItems(2, 60), LONG, numberedItem(63)]);
+  assert.ok(writes.length > 3);
+  assert.ok(writes.every((text) => text.endsWith("\n") && (text.length <= 4_096 || text.includes("xxx"))));
+  assert.deepEqual(writes.at(-2), LONG.body + "\n");
+});
+
+Deno.test("StdoutSink.deliver() asks before each further write whether to go on", async () => {
+  await using all = stdoutSink();
+  let writes = 0;
+  const outcomes = await outcomesOf(all.sink, numberedItems(1, 100), LIVE, () => ++writes < 2);
+  assert.ok(outcomes.length > 2 && outcomes.length < 100, `${outcomes.length}`);
+  assert.equal(all.received().length, outcomes.length);
+});
+
+for (const [what, name, start] of [["the same", "8:15", "\n"], ["another", "8:16", ""]] as const) {
+  Deno.test(`StdoutSink, after a run that was killed in the middle of a line, begins with '${start}' on ${what} output`, async () => {
+    const output = new Output();
+    const kept = { output: "" };
+    output.write = (bytes) => {
+      output.text += new TextDecoder().decode(bytes.subarray(0, 5_000));
+      return new Promise(() => {});
+    };
+    void outcomesOf(stdoutSink(output, kept).sink, [LONG]);
+    await until(() => output.text !== "", "the line is begun");
+
+    const next = new Output();
+    await using all = stdoutSink(next, kept, name);
+    await outcomesOf(all.sink, [numberedItem(2)]);
+    assert.equal(next.text, start + numberedItem(2).body + "\n");
+    assert.equal(kept.output, "");
+  });
+}
+
+Deno.test("StdoutSink.deliver() forgets long lines that it has ended, and begins none that it cannot note", async () => {
+  await using all = stdoutSink();
+  await outcomesOf(all.sink, [LONG]);
+  assert.equal(all.kept.output, "");
+  Object.defineProperty(all.kept, "output", {
+    set: () => {
+      throw new Error("disk I/O error");
+    },
+  });
+  assert.deepEqual(await outcomesOf(all.sink, [LONG]), [
+    { kind: "retry", reason: "stdout cannot be written: disk I/O error" },
+  ]);
+  assert.deepEqual(all.received(), [LONG.body]);
+});
+
+Deno.test("StdoutSink.deliver() waits for a full pipe that does not block, and goes on from the byte reached", async () => {
+  await using all = stdoutSink();
+  const write = all.output.write.bind(all.output);
+  let writes = 0;
+  all.output.write = (bytes) => {
+    const isFull = ++writes % 2 === 0;
+    return isFull ? Promise.reject(new Deno.errors.WouldBlock()) : write(bytes.subarray(0, 9_000));
+  };
+  const delivery = outcomesOf(all.sink, [LONG, numberedItem(2)]);
+  await all.clock.advance(1_000);
+  assert.deepEqual(await delivery, [{ kind: "delivered" }, { kind: "delivered" }]);
+  assert.deepEqual(all.received(), [LONG.body, numberedItem(2).body]);
+});
+
+Deno.test("StdoutSink.deliver() says when nobody has read for 10 s, and when somebody does again", async () => {
+  await using all = stdoutSink();
+  all.output.stall();
+  const delivery = outcomesOf(all.sink, [numberedItem(1)]);
+  await all.clock.advance(9_999);
+  assert.deepEqual(all.stalls, []);
+  await all.clock.advance(60_000);
+  assert.deepEqual(all.stalls, [10_000]);
+  all.output.go();
+  assert.deepEqual(await delivery, [{ kind: "delivered" }]);
+  assert.deepEqual(all.stalls, [10_000, null]);
+  assert.equal(all.clock.timers, 0);
 });
