@@ -62,6 +62,8 @@ export class EdgeLoop {
   #wake: () => void = () => {};
   /** When the last poll began, by the monotonic clock. */
   #askedAt = 0;
+  /** After a failed poll: before this ilert is not asked again, by the monotonic clock. */
+  #notBefore = 0;
   /** A poll beside a delivery that takes long. */
   #beside: { over: Promise<void>; abort: AbortController } | null = null;
   #inHand = 0;
@@ -115,10 +117,18 @@ export class EdgeLoop {
         this.#deps.log.error("The edge connector failed: {reason}", { reason: failureOf(error) });
         return { kind: "poll_failed", retryAfterMs: null };
       });
-      const { delayMs, pacing } = pace(this.#pacing, end, this.#intervals, this.#deps.random);
-      this.#pacing = pacing;
-      if (delayMs > 0) await this.#pause(delayMs, end);
+      await this.#pause(this.#paceAfter(end), end);
     }
+  }
+
+  /** How long to wait before the next poll. */
+  #paceAfter(end: CycleEnd): number {
+    const { clock, random } = this.#deps;
+    const { delayMs, pacing } = pace(this.#pacing, end, this.#intervals, random);
+    // What a failed poll beside the batch asks for stays due, whatever became of the batch.
+    if (end.kind === "poll_failed" || this.#notBefore <= clock.monotonic()) this.#pacing = pacing;
+    if (end.kind === "poll_failed") this.#notBefore = clock.monotonic() + delayMs;
+    return delayMs;
   }
 
   async #cycle(): Promise<CycleEnd> {
@@ -157,6 +167,7 @@ export class EdgeLoop {
       return answer;
     }
     health.polled();
+    this.#pacing = { ...this.#pacing, failuresInARow: 0 };
     this.#hear(answer.role);
     const isStandby = this.#progress.role === "standby";
     observer.polled(isStandby ? "standby" : answer.items.length === 0 ? "empty" : "items");
@@ -217,7 +228,10 @@ export class EdgeLoop {
     return isLong || this.#progress.term !== term ? { kind: "broken_off" } : null;
   }
 
-  /** In high availability, polls each interval while one delivery takes long, or ilert would take this agent for dead. */
+  /**
+   * In high availability, polls each interval while one delivery takes long, or ilert would take this agent for dead;
+   * after a failed poll not before its backoff is over.
+   */
   async #besidePolls<T>(work: () => Promise<T>): Promise<T> {
     if (this.#progress.role === null) return await work();
     const { clock } = this.#deps;
@@ -225,9 +239,10 @@ export class EdgeLoop {
     let cancel = () => {};
     const arm = () => {
       if (clock.monotonic() > endsAt) return;
-      const dueMs = this.#askedAt + this.#intervals.pollMs - clock.monotonic();
-      cancel = clock.after(Math.max(dueMs, BESIDE_MIN_MS), () => {
-        this.#startPollBeside();
+      const dueAt = () => Math.max(this.#askedAt + this.#intervals.pollMs, this.#notBefore);
+      cancel = clock.after(Math.max(dueAt() - clock.monotonic(), BESIDE_MIN_MS), () => {
+        // The one before it may have failed since.
+        if (dueAt() <= clock.monotonic()) this.#startPollBeside();
         arm();
       });
     };
@@ -244,7 +259,11 @@ export class EdgeLoop {
   #startPollBeside(): void {
     if (this.#beside !== null || this.#stop.signal.aborted) return;
     const abort = new AbortController();
-    const over = this.#poll(abort.signal).then(() => {}).finally(() => this.#beside = null);
+    const over = this.#poll(abort.signal).then((answer) => {
+      if (answer.kind === "failed" && !abort.signal.aborted) {
+        this.#paceAfter({ kind: "poll_failed", retryAfterMs: answer.retryAfterMs });
+      }
+    }).finally(() => this.#beside = null);
     this.#beside = { over, abort };
   }
 
@@ -257,7 +276,9 @@ export class EdgeLoop {
     const { clock } = this.#deps;
     // A leader that is silent for longer than this may lose its place, so its interval counts from the poll.
     const isCounted = this.#progress.role === "leader" && end.kind !== "poll_failed";
-    const until = (isCounted ? this.#askedAt : clock.monotonic()) + delayMs;
+    const paced = (isCounted ? this.#askedAt : clock.monotonic()) + delayMs;
+    const until = Math.max(paced, this.#notBefore);
+    if (until <= clock.monotonic()) return;
     if (end.kind !== "stopped") await this.#besidePolls(() => this.#settler.settleReturned());
     while (!this.#stop.signal.aborted) {
       const leftMs = until - clock.monotonic();

@@ -138,6 +138,27 @@ Deno.test("EdgeLoop breaks off a batch that it cannot ask ilert about, and deliv
   assert.equal(all.health.error, "ilert answered 500");
 });
 
+Deno.test("EdgeLoop backs off with polls beside a delivery too, and waits as long as ilert asks", async () => {
+  await using all = edgeSetting({ cluster: true });
+  all.ilert.role = "leader";
+  all.ilert.add(...numberedItems(1, 2));
+  slowly(all, 90_000);
+  all.loop.start();
+  await all.clock.advance(1_000);
+  const failed = (retryAfterMs: number | null) => ({ kind: "failed", reason: "no", retryAfterMs }) as const;
+  all.ilert.answers = [failed(null), failed(30_000), failed(60_000)];
+  await all.clock.advance(120_000);
+  assert.deepEqual(all.ilert.polls.map(({ at, id }) => `${at}:${id}`), [
+    "0:null",
+    "10:null",
+    "20:null",
+    "50:null",
+    // Not when the delivery is over, at 90 s.
+    "110:1",
+    "120:1",
+  ]);
+});
+
 Deno.test("EdgeLoop falls silent when a delivery hangs for good, so that another agent can lead", async () => {
   await using all = edgeSetting({ cluster: true });
   all.ilert.role = "leader";
