@@ -150,9 +150,10 @@ export class MqttSink implements Sink {
     const outcome = await this.#within(leftMs, publish.outcome, signal);
     if (outcome !== null) return outcome;
     if (signal.aborted) return retry(SHUTTING_DOWN);
+    const seconds = ANSWER_TIMEOUT_MS / 1000;
     // Its late answers must not be taken for those of the next attempt.
-    connection.discard();
-    return retry(`no acknowledgement from the broker within ${ANSWER_TIMEOUT_MS / 1000} s`);
+    connection.discard(`the agent closed the connection: no acknowledgement within ${seconds} s`);
+    return retry(`no acknowledgement from the broker within ${seconds} s`);
   }
 
   /** Null where the time was over, or `signal` aborted, before it resolved. */

@@ -320,6 +320,9 @@ Deno.test("MqttSink.deliver() gives each packet 10 s for its own acknowledgement
   await outcomes.return(undefined);
   await clock.advance(30_000);
   await until(() => broker.connectionsMade === 2, "the sink has connected again");
+  const told = under.log.lines.filter((line) => line.includes("is lost"));
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? "", /the agent closed the connection: no acknowledgement within 10 s/);
 });
 
 Deno.test("MqttSink.deliver() waits 10 s for a connection, then says why there is none", async () => {

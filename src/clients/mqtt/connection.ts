@@ -223,8 +223,9 @@ export class Connection {
     await this.closed;
   }
 
-  /** Cuts the connection without a word. */
-  discard(): void {
+  /** Cuts the connection without a word to the broker; `cause` is told to whoever waits for its end. */
+  discard(cause: string | null = null): void {
+    this.#cause ??= cause;
     this.#isLeaving = true;
     if (this.#hasStream) this.#client.end(true);
     this.#over();
