@@ -7,13 +7,15 @@
 
 /**
  * For each item of a batch, in its order: the id to move the cursor to once it and all before it are settled, or null
- * where the cursor must stay. `ids` has null for an item without a usable id; `after` is what was asked for.
+ * where the cursor must stay. `ids` has null for an item without a usable id; `after` is what was asked for. Ids that
+ * begin anew must not be compared with the old ones, or the same batch would come for ever.
  */
-export function cursorPositions(ids: readonly (string | null)[], after: string): (string | null)[] {
+export function cursorPositions(
+  ids: readonly (string | null)[],
+  after: string,
+  hasBegunAnew: boolean,
+): (string | null)[] {
   const values = ids.map((id) => id === null ? null : BigInt(id));
-  const known = values.filter((value) => value !== null);
-  // Ids that begin anew must not be compared with the old ones, or the same batch would come for ever.
-  const hasBegunAnew = known.every((value) => value <= BigInt(after));
   const ceilings = lowestBehind(values);
   let position = hasBegunAnew ? null : BigInt(after);
   let settled: bigint[] = [];
@@ -28,6 +30,15 @@ export function cursorPositions(ids: readonly (string | null)[], after: string):
     settled = settled.filter((id) => id > highest);
     return String(highest);
   });
+}
+
+/**
+ * Whether all ids are old ones. A stale answer looks like this, too, so only a second one in a row says that the ids
+ * have begun anew.
+ */
+export function isBehind(ids: readonly (string | null)[], after: string): boolean {
+  const known = ids.filter((id) => id !== null);
+  return known.length > 0 && known.every((id) => BigInt(id) <= BigInt(after));
 }
 
 /** The first id that does not follow the one before it, for a warning; null where all ascend. */

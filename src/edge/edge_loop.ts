@@ -11,7 +11,7 @@ import type { PollAnswer, PolledItem, PollQuery } from "../ilert/edge_api.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { failureOf } from "../runtime/failure.ts";
 import type { Log } from "../runtime/log.ts";
-import { cursorPositions, firstOddId } from "./cursor_positions.ts";
+import { cursorPositions, firstOddId, isBehind } from "./cursor_positions.ts";
 import type { EdgeHealth } from "./edge_health.ts";
 import { type CycleEnd, FIRST_PACING, pace, type Pacing, type PollIntervals } from "./poll_pacing.ts";
 import type { Progress } from "./progress.ts";
@@ -62,6 +62,8 @@ export class EdgeLoop {
   #wake: () => void = () => {};
   /** When the last poll began, by the monotonic clock. */
   #askedAt = 0;
+  /** Whether the last batch had old ids only. */
+  #isBehind = false;
   /** After a failed poll: before this ilert is not asked again, by the monotonic clock. */
   #notBefore = 0;
   /** A poll beside a delivery that takes long. */
@@ -132,19 +134,18 @@ export class EdgeLoop {
   }
 
   async #cycle(): Promise<CycleEnd> {
-    const { health, observer } = this.#deps;
+    const { observer } = this.#deps;
     // Done while ilert answers, so that the first delivery hardly waits for it.
     this.#settler.hasten();
     const answer = await this.#poll(this.#stop.signal);
     if (answer.kind === "failed") return { kind: "poll_failed", retryAfterMs: answer.retryAfterMs };
-    if (this.#progress.role === "standby") {
-      health.idle();
-      return { kind: "standby" };
-    }
     const { items } = answer;
-    if (items.length === 0) {
-      health.idle();
-      return { kind: "settled", mayHaveMore: false };
+    if (this.#progress.role === "standby" || items.length === 0) {
+      this.#isBehind = false;
+      this.#rest();
+      return this.#progress.role === "standby"
+        ? { kind: "standby" }
+        : { kind: "settled", mayHaveMore: false };
     }
     observer.received(items.length);
     this.#inHand = items.length;
@@ -154,6 +155,13 @@ export class EdgeLoop {
       observer.givenBack(this.#inHand);
       this.#inHand = 0;
     }
+  }
+
+  /** ilert has nothing for this agent. A returned item that fails goes on failing, which no poll mends. */
+  #rest(): void {
+    const { health } = this.#deps;
+    if (this.#settler.hasReturned) health.heading(null);
+    else health.idle();
   }
 
   async #poll(signal: AbortSignal): Promise<PollAnswer> {
@@ -190,7 +198,10 @@ export class EdgeLoop {
     const { items, isFull } = batch;
     const ids = items.map(idOf);
     this.#warnOfOddIds(ids);
-    const positions = cursorPositions(ids, this.#progress.after);
+    const { after } = this.#progress;
+    const wasBehind = this.#isBehind;
+    this.#isBehind = isBehind(ids, after);
+    const positions = cursorPositions(ids, after, wasBehind && this.#isBehind);
     const { term } = this.#progress;
     const batchAt = this.#askedAt;
     await this.#settler.kept(this.#stop.signal);

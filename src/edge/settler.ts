@@ -60,6 +60,11 @@ export class Settler {
     return this.#sink.itemsMax;
   }
 
+  /** Whether dead letters that an operator has returned are still to be delivered. */
+  get hasReturned(): boolean {
+    return this.#store.firstReturned() !== null;
+  }
+
   /** Ends the delivery in hand without an answer. */
   abort(): void {
     this.#abort.abort();
@@ -155,7 +160,7 @@ export class Settler {
     term: number,
   ): Promise<boolean> {
     const { json, reason } = unusable;
-    const id = unusable.id ?? await nameOf(json);
+    const id = unusable.id ?? await nameOf(json, reason);
     const isKnown = unusable.id === null && this.#nameless.has(id);
     if (!isKnown) {
       const dead = { id, payload: json, alertId: "", status: null, reason, responseBody: null };
@@ -242,8 +247,9 @@ function deadItem(
   return { id: item.id, payload: item.body, alertId: factsOf(item).alertId, status, reason, responseBody };
 }
 
-/** The same for the same item, whenever it comes. */
-async function nameOf(json: string): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(json)));
+/** The same for the same item, whenever it comes. `reason` has what it gives as its id, as far as that is shown. */
+async function nameOf(json: string, reason: string): Promise<string> {
+  const text = new TextEncoder().encode(`${reason}\n${json}`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
   return `no-id-${digest.toHex().slice(0, 24)}`;
 }

@@ -152,6 +152,17 @@ Deno.test("EdgeLoop makes dead letters of unusable items, once however often the
   assert.equal(all.log.lines.filter((line) => line.includes("cannot be delivered")).length, 2);
 });
 
+Deno.test("EdgeLoop makes two dead letters of items without usable ids that have the same payload", async () => {
+  await using all = edgeSetting();
+  for (const given of ["a1", "b2"]) {
+    const reason = `the item has no usable id ("${given}")`;
+    all.ilert.items.push({ kind: "unusable", id: null, json: '{"id":"1"}', reason });
+  }
+  all.loop.start();
+  await until(() => all.counts.items.skipped === 2, "the batch is settled");
+  assert.deepEqual([...all.store.dead.values()].map(({ payload }) => payload), ['{"id":"1"}', '{"id":"1"}']);
+});
+
 Deno.test("EdgeLoop does not poll in a rush where a full batch does not bring it on", async () => {
   await using all = edgeSetting();
   for (let n = 0; n < 100; n++) {
@@ -174,6 +185,19 @@ Deno.test("EdgeLoop delivers items with odd ids as they came, says so, and does 
   assert.ok(all.log.lines.some((line) => line.startsWith("warn ilert's items are not in the order")));
   await all.clock.advance(POLL_MS);
   assert.deepEqual([all.sink.taken, all.store.cursor], [["5", "5", "3", "7"], "7"]);
+});
+
+Deno.test("EdgeLoop does not take its cursor back for one answer with old ids, but for two in a row", async () => {
+  await using all = edgeSetting({ cursor: "500" });
+  const old = { kind: "batch", isFull: false, role: null } as const;
+  const items = numberedItems(1, 2).map((item) => ({ kind: "item", item }) as const);
+  all.ilert.answers = [{ ...old, items }, { ...old, items: [] }, { ...old, items }];
+  all.loop.start();
+  await all.clock.advance(2 * POLL_MS);
+  assert.deepEqual([all.sink.taken, all.store.moves], [["1", "2", "1", "2"], []]);
+  all.ilert.answers = [{ ...old, items }];
+  await all.clock.advance(POLL_MS);
+  assert.deepEqual([all.sink.taken.length, all.store.moves], [6, ["1", "2"]]);
 });
 
 Deno.test("EdgeLoop backs off while polls fail, says why in its health, and recovers", async () => {
@@ -218,6 +242,22 @@ Deno.test("EdgeLoop keeps a returned item that fails, ahead of all others, and b
   await all.clock.advance(1);
   assert.deepEqual(all.sink.taken, ["1", "11"]);
   assert.deepEqual([...all.store.dead.keys()], ["2"]);
+});
+
+Deno.test("EdgeLoop is not ready while a returned item fails, whatever polls bring, until it is delivered", async () => {
+  await using all = edgeSetting();
+  all.store.returned = [{ item: numberedItem(1), attempts: 0 }];
+  all.sink.outcome = () => RETRY;
+  all.loop.start();
+  const outcome = Promise.withResolvers<SinkOutcome>();
+  await all.clock.advance(POLL_MS - 1);
+  assert.equal(all.health.error, "the target answered 503");
+  all.sink.outcome = () => outcome.promise;
+  await all.clock.advance(1);
+  assert.equal(all.health.error, "the target answered 503");
+  outcome.resolve({ kind: "delivered" });
+  await all.clock.advance(0);
+  assert.deepEqual([all.sink.taken, all.health.error], [["1"], null]);
 });
 
 Deno.test("EdgeLoop delivers returned items while ilert cannot be reached", async () => {
