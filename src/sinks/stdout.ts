@@ -26,6 +26,8 @@ export interface StdoutDeps {
 const NEWLINE = 10;
 /** PIPE_BUF of Linux: up to here a pipe takes a write whole or not at all, so that a kill leaves no half line in it. */
 const WHOLE_WRITE_BYTES_MAX = 4_096;
+/** What a pipe holds on Linux: a line with as much behind it has been read. */
+const PIPE_BYTES = 65_536;
 /** Without progress; a reader may pause. */
 const STALL_MS = 10_000;
 /** Before the next look at a pipe that is full and does not let us wait for its reader (O_NONBLOCK). */
@@ -42,6 +44,7 @@ export class StdoutSink implements Sink {
   /** Whether what was written last broke off in the middle of a line. */
   #isMidLine: boolean;
   #isNoted: boolean;
+  #isClosed = false;
 
   /** `name` is the same as in an earlier run only where the output is the same. */
   constructor(output: ByteSink, name: string, deps: StdoutDeps) {
@@ -57,15 +60,23 @@ export class StdoutSink implements Sink {
     signal: AbortSignal,
     mayGoOn: () => boolean,
   ): AsyncGenerator<SinkOutcome> {
-    let hasBegun = false;
+    let written = 0;
+    /** Of each line that the pipe may still hold, where it ends. */
+    const unread: number[] = [];
     for (const lines of writesOf(items.map(({ body }) => this.#encoder.encode(body + "\n")))) {
-      if (hasBegun && !mayGoOn()) break;
-      hasBegun = true;
+      if (written > 0 && !mayGoOn()) break;
       const outcome = await this.#printUnlessAborted(lines, signal);
-      if (outcome.kind === "retry") return yield outcome;
-      for (const _ of lines) yield outcome;
+      if (outcome.kind === "retry") {
+        // What a closed pipe still held nobody has read.
+        if (!this.#isClosed) yield* unread.map(() => DELIVERED);
+        yield outcome;
+        return;
+      }
+      for (const line of lines) unread.push(written += line.length);
+      for (; written - (unread[0] ?? written) >= PIPE_BYTES; unread.shift()) yield DELIVERED;
     }
     this.#noteEnd();
+    yield* unread.map(() => DELIVERED);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -95,10 +106,13 @@ export class StdoutSink implements Sink {
       // Before the first byte, because no kill asks first.
       if (bytes.length > WHOLE_WRITE_BYTES_MAX) this.#note(this.#name);
       await this.#write(bytes, signal);
-      return { kind: "delivered" };
+      return DELIVERED;
     } catch (error) {
       if (signal.aborted) return SHUTTING_DOWN;
-      if (error instanceof Deno.errors.BrokenPipe) this.#deps.onClosed();
+      if (error instanceof Deno.errors.BrokenPipe) {
+        this.#isClosed = true;
+        this.#deps.onClosed();
+      }
       return { kind: "retry", reason: `stdout cannot be written: ${failureOf(error)}` };
     }
   }
@@ -150,6 +164,7 @@ export class StdoutSink implements Sink {
   }
 }
 
+const DELIVERED: SinkOutcome = { kind: "delivered" };
 const SHUTTING_DOWN: SinkOutcome = { kind: "retry", reason: "the agent is shutting down" };
 
 /** In order, as many together as a pipe takes whole; a longer line alone. */

@@ -131,6 +131,40 @@ Deno.test("StdoutSink.deliver() writes whole lines, as many at a time as a pipe 
   assert.deepEqual(writes.at(-2), LONG.body + "\n");
 });
 
+Deno.test("StdoutSink.deliver() has not delivered what a pipe may still hold when its reader closes it", async () => {
+  await using all = stdoutSink();
+  const items = Array.from({ length: 100 }, (_, at) => numberedItem(at, { details: "x".repeat(3_000) }));
+  all.output.fail(new Deno.errors.BrokenPipe("Broken pipe (os error 32)"), 200_000);
+  const outcomes = await outcomesOf(all.sink, items);
+  const delivered = outcomes.filter(({ kind }) => kind === "delivered").length;
+  assert.equal(outcomes.at(-1)?.kind, "retry");
+  const bytes = items.slice(0, delivered + 1).reduce((sum, { body }) => sum + body.length + 1, 0);
+  assert.ok(
+    delivered > 0 && bytes <= 200_000 - 65_536 + 2 * 4_096 && bytes > 200_000 - 65_536 - 4_096,
+    `${bytes}`,
+  );
+});
+
+Deno.test("StdoutSink.deliver() tells what was read while the rest waits, and all that is written when it is aborted", async () => {
+  await using all = stdoutSink();
+  const abort = new AbortController();
+  const items = Array.from({ length: 100 }, (_, at) => numberedItem(at, { details: "x".repeat(3_000) }));
+  const write = all.output.write.bind(all.output);
+  all.output.write = (bytes) => {
+    if (all.output.text.length > 150_000) all.output.stall();
+    return write(bytes);
+  };
+  const kinds: string[] = [];
+  const delivery = (async () => {
+    for await (const { kind } of all.sink.deliver(items, abort.signal, () => true)) kinds.push(kind);
+  })();
+  await until(() => all.output.text.length > 150_000 && kinds.length > 20, "the reader has stalled");
+  assert.ok(kinds.length < all.received().length);
+  abort.abort();
+  await delivery;
+  assert.deepEqual(kinds, [...all.received().map(() => "delivered"), "retry"]);
+});
+
 Deno.test("StdoutSink.deliver() asks before each further write whether to go on", async () => {
   await using all = stdoutSink();
   let writes = 0;
