@@ -60,7 +60,7 @@ export async function runEdge(config: EdgeConfig, deps: EdgeDeps, stop: AbortSig
         onStalled: (ms) => ms === null ? health.goesOn() : health.waits("nobody reads standard output", ms),
         openLine: {
           get: () => store.values.get(OPEN_LINE) ?? "",
-          set: (output) => store.values.set(OPEN_LINE, output),
+          set: (output) => store.values.note(OPEN_LINE, output),
         },
       },
       agentId: () => agentIdOf(store.values),

@@ -20,11 +20,16 @@ export class KeptValues {
     return this.#get.get(key)?.val as string | undefined ?? null;
   }
 
+  /** Survives a kill when it returns, and a loss of power some time later; throws what SQLite throws. */
+  note(key: string, value: string): void {
+    this.#set.run(key, value, new Date().toISOString());
+  }
+
   /** Durable when it returns; throws what SQLite throws. For values that change once in a while: it waits for the disk. */
   set(key: string, value: string): void {
     this.#db.exec("PRAGMA synchronous = FULL");
     try {
-      this.#set.run(key, value, new Date().toISOString());
+      this.note(key, value);
     } finally {
       this.#db.exec("PRAGMA synchronous = NORMAL");
     }

@@ -10,7 +10,7 @@ import type { Sink, SinkOutcome } from "./sink.ts";
 /** What outlives the run: the output that may end in the middle of a line; empty where none does. */
 export interface OpenLine {
   get(): string;
-  /** Durable when it returns; throws where the disk refuses. */
+  /** Survives a kill when it returns; throws where the disk refuses. */
   set(output: string): void;
 }
 
@@ -26,6 +26,11 @@ export interface StdoutDeps {
 const NEWLINE = 10;
 /** PIPE_BUF of Linux: up to here a pipe takes a write whole or not at all, so that a kill leaves no half line in it. */
 const WHOLE_WRITE_BYTES_MAX = 4_096;
+/** Together, while the reader keeps up: each write costs as much as dozens of lines. */
+const QUICK_WRITE_BYTES_MAX = 32_768;
+const QUICK_WRITE_MS = 50;
+/** Without a delivery, after which the note of an open line is taken back. */
+const NOTE_REST_MS = 1_000;
 /** What a pipe holds on Linux: a line with as much behind it has been read. */
 const PIPE_BYTES = 65_536;
 /** Without progress; a reader may pause. */
@@ -45,6 +50,10 @@ export class StdoutSink implements Sink {
   #isMidLine: boolean;
   #isNoted: boolean;
   #isClosed = false;
+  #isWriting = false;
+  /** As long as the reader is slow, little is in hand. */
+  #writeBytesMax = WHOLE_WRITE_BYTES_MAX;
+  #cancelNoteEnd = () => {};
 
   /** `name` is the same as in an earlier run only where the output is the same. */
   constructor(output: ByteSink, name: string, deps: StdoutDeps) {
@@ -60,10 +69,12 @@ export class StdoutSink implements Sink {
     signal: AbortSignal,
     mayGoOn: () => boolean,
   ): AsyncGenerator<SinkOutcome> {
+    this.#cancelNoteEnd();
     let written = 0;
     /** Of each line that the pipe may still hold, where it ends. */
     const unread: number[] = [];
-    for (const lines of writesOf(items.map(({ body }) => this.#encoder.encode(body + "\n")))) {
+    const encoded = items.map(({ body }) => this.#encoder.encode(body + "\n"));
+    for (const lines of writesOf(encoded, () => this.#writeBytesMax)) {
       if (written > 0 && !mayGoOn()) break;
       const outcome = await this.#printUnlessAborted(lines, signal);
       if (outcome.kind === "retry") {
@@ -75,11 +86,13 @@ export class StdoutSink implements Sink {
       for (const line of lines) unread.push(written += line.length);
       for (; written - (unread[0] ?? written) >= PIPE_BYTES; unread.shift()) yield DELIVERED;
     }
-    this.#noteEnd();
+    if (this.#isNoted) this.#cancelNoteEnd = this.#deps.clock.after(NOTE_REST_MS, () => this.#noteEnd());
     yield* unread.map(() => DELIVERED);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
+    this.#cancelNoteEnd();
+    this.#noteEnd();
     return Promise.resolve();
   }
 
@@ -100,12 +113,18 @@ export class StdoutSink implements Sink {
 
   async #print(lines: readonly Uint8Array[], signal: AbortSignal): Promise<SinkOutcome> {
     if (signal.aborted) return SHUTTING_DOWN;
+    const { clock } = this.#deps;
     const bytes = joined(lines);
+    this.#isWriting = true;
     try {
       if (this.#isMidLine) await this.#write(Uint8Array.of(NEWLINE), signal);
       // Before the first byte, because no kill asks first.
-      if (bytes.length > WHOLE_WRITE_BYTES_MAX) this.#note(this.#name);
+      if (bytes.length > WHOLE_WRITE_BYTES_MAX && !this.#isNoted) this.#note(this.#name);
+      const startedAt = clock.monotonic();
       await this.#write(bytes, signal);
+      this.#writeBytesMax = clock.monotonic() - startedAt < QUICK_WRITE_MS
+        ? Math.min(2 * this.#writeBytesMax, QUICK_WRITE_BYTES_MAX)
+        : WHOLE_WRITE_BYTES_MAX;
       return DELIVERED;
     } catch (error) {
       if (signal.aborted) return SHUTTING_DOWN;
@@ -114,6 +133,8 @@ export class StdoutSink implements Sink {
         this.#deps.onClosed();
       }
       return { kind: "retry", reason: `stdout cannot be written: ${failureOf(error)}` };
+    } finally {
+      this.#isWriting = false;
     }
   }
 
@@ -153,9 +174,8 @@ export class StdoutSink implements Sink {
     this.#isNoted = output !== "";
   }
 
-  /** Once for all long lines of a delivery: it waits for the disk. */
   #noteEnd(): void {
-    if (!this.#isNoted || this.#isMidLine) return;
+    if (!this.#isNoted || this.#isMidLine || this.#isWriting) return;
     try {
       this.#note("");
     } catch {
@@ -167,12 +187,12 @@ export class StdoutSink implements Sink {
 const DELIVERED: SinkOutcome = { kind: "delivered" };
 const SHUTTING_DOWN: SinkOutcome = { kind: "retry", reason: "the agent is shutting down" };
 
-/** In order, as many together as a pipe takes whole; a longer line alone. */
-function* writesOf(lines: readonly Uint8Array[]): Generator<Uint8Array[]> {
+/** In order, up to `bytesMax()` together; a longer line alone. */
+function* writesOf(lines: readonly Uint8Array[], bytesMax: () => number): Generator<Uint8Array[]> {
   let write: Uint8Array[] = [];
   let bytes = 0;
   for (const line of lines) {
-    if (write.length > 0 && bytes + line.length > WHOLE_WRITE_BYTES_MAX) {
+    if (write.length > 0 && bytes + line.length > bytesMax()) {
       yield write;
       write = [];
       bytes = 0;

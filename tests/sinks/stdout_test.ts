@@ -115,20 +115,34 @@ Deno.test("StdoutSink.deliver() waits for the write that an aborted delivery lef
   assert.deepEqual(all.received(), [numberedItem(1).body, numberedItem(2).body]);
 });
 
-/** Longer than what a pipe takes whole. */
-const LONG = numberedItem(1, { details: "x".repeat(30_000) });
+/** Longer than what is written together. */
+const LONG = numberedItem(1, { details: "x".repeat(60_000) });
 
-Deno.test("StdoutSink.deliver() writes whole lines, as many at a time as a pipe takes whole", async () => {
+Deno.test("StdoutSink.deliver() writes whole lines, many at a time while the reader keeps up, else what a pipe takes whole", async () => {
   await using all = stdoutSink();
   const writes: string[] = [];
   all.output.write = (bytes) => {
     writes.push(new TextDecoder().decode(bytes));
     return Promise.resolve(bytes.length);
   };
+  const bytesOf = () => writes.splice(0).map(({ length }) => length);
+  // More at a time while the reader keeps up.
+  await outcomesOf(all.sink, numberedItems(1, 100));
+  const [first = 0, second = 0, ...others] = bytesOf();
+  assert.ok(first <= 4_096 && second > 4_096 && second <= 8_192 && others.length <= 2, `${first} ${second}`);
   await outcomesOf(all.sink, [...numberedItems(2, 60), LONG, numberedItem(63)]);
-  assert.ok(writes.length > 3);
-  assert.ok(writes.every((text) => text.endsWith("\n") && (text.length <= 4_096 || text.includes("xxx"))));
+  assert.ok(writes.every((text) => text.endsWith("\n")));
   assert.deepEqual(writes.at(-2), LONG.body + "\n");
+  assert.equal(writes.length, 3);
+
+  writes.length = 0;
+  all.output.write = async (bytes) => {
+    writes.push(new TextDecoder().decode(bytes));
+    await all.clock.advance(50);
+    return bytes.length;
+  };
+  await outcomesOf(all.sink, numberedItems(1, 100));
+  assert.ok(bytesOf().slice(1).every((bytes) => bytes <= 4_096));
 });
 
 Deno.test("StdoutSink.deliver() has not delivered what a pipe may still hold when its reader closes it", async () => {
@@ -140,7 +154,7 @@ Deno.test("StdoutSink.deliver() has not delivered what a pipe may still hold whe
   assert.equal(outcomes.at(-1)?.kind, "retry");
   const bytes = items.slice(0, delivered + 1).reduce((sum, { body }) => sum + body.length + 1, 0);
   assert.ok(
-    delivered > 0 && bytes <= 200_000 - 65_536 + 2 * 4_096 && bytes > 200_000 - 65_536 - 4_096,
+    delivered > 0 && bytes <= 200_000 - 65_536 + 2 * 4_096 && bytes > 200_000 - 65_536 - 2 * 32_768,
     `${bytes}`,
   );
 });
@@ -187,14 +201,23 @@ for (const [what, name, start] of [["the same", "8:15", "\n"], ["another", "8:16
     const next = new Output();
     await using all = stdoutSink(next, kept, name);
     await outcomesOf(all.sink, [numberedItem(2)]);
+    await all.clock.advance(1_000);
     assert.equal(next.text, start + numberedItem(2).body + "\n");
     assert.equal(kept.output, "");
   });
 }
 
-Deno.test("StdoutSink.deliver() forgets long lines that it has ended, and begins none that it cannot note", async () => {
+Deno.test("StdoutSink forgets long lines that it has ended, after a second or when it closes, and begins none that it cannot note", async () => {
+  const kept = { output: "" };
+  const before = stdoutSink(new Output(), kept);
+  await outcomesOf(before.sink, [LONG]);
+  assert.equal(kept.output, "8:15");
+  await before[Symbol.asyncDispose]();
+  assert.equal(kept.output, "");
+
   await using all = stdoutSink();
   await outcomesOf(all.sink, [LONG]);
+  await all.clock.advance(1_000);
   assert.equal(all.kept.output, "");
   Object.defineProperty(all.kept, "output", {
     set: () => {
