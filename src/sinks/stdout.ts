@@ -51,6 +51,8 @@ export class StdoutSink implements Sink {
   #isNoted: boolean;
   #isClosed = false;
   #isWriting = false;
+  /** Whether a full pipe makes us wait, as it usually does. */
+  #mayBlock = true;
   /** As long as the reader is slow, little is in hand. */
   #writeBytesMax = WHOLE_WRITE_BYTES_MAX;
   #cancelNoteEnd = () => {};
@@ -121,12 +123,16 @@ export class StdoutSink implements Sink {
       // Before the first byte, because no kill asks first.
       if (bytes.length > WHOLE_WRITE_BYTES_MAX && !this.#isNoted) this.#note(this.#name);
       const startedAt = clock.monotonic();
-      await this.#write(bytes, signal);
-      this.#writeBytesMax = clock.monotonic() - startedAt < QUICK_WRITE_MS
+      // Of a long line without its end Deno tells how much was written.
+      const head = lines.length === 1 ? Math.max(0, bytes.length - WHOLE_WRITE_BYTES_MAX) : 0;
+      await this.#write(bytes.subarray(0, head), signal);
+      await this.#write(bytes.subarray(head), signal);
+      this.#writeBytesMax = this.#mayBlock && clock.monotonic() - startedAt < QUICK_WRITE_MS
         ? Math.min(2 * this.#writeBytesMax, QUICK_WRITE_BYTES_MAX)
         : WHOLE_WRITE_BYTES_MAX;
       return DELIVERED;
     } catch (error) {
+      this.#writeBytesMax = WHOLE_WRITE_BYTES_MAX;
       if (signal.aborted) return SHUTTING_DOWN;
       if (error instanceof Deno.errors.BrokenPipe) {
         this.#isClosed = true;
@@ -160,6 +166,12 @@ export class StdoutSink implements Sink {
           return await this.#output.write(bytes);
         } catch (error) {
           if (signal.aborted || !(error instanceof Deno.errors.WouldBlock)) throw error;
+          this.#mayBlock = false;
+          // How much of it was written Deno does not tell: on with a new line, and no such write again.
+          if (bytes.length > WHOLE_WRITE_BYTES_MAX && bytes.indexOf(NEWLINE) >= 0) {
+            this.#isMidLine = true;
+            throw error;
+          }
           await pause(FULL_PAUSE_MS, clock, signal);
         }
       }
