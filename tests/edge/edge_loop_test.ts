@@ -246,7 +246,7 @@ Deno.test("EdgeLoop keeps a returned item that fails, ahead of all others, and b
 
 Deno.test("EdgeLoop is not ready while a returned item fails, whatever polls bring, until it is delivered", async () => {
   await using all = edgeSetting();
-  all.store.returned = [{ item: numberedItem(1), attempts: 0 }];
+  all.store.returned = [{ letterId: "1", item: numberedItem(1), attempts: 0 }];
   all.sink.outcome = () => RETRY;
   all.loop.start();
   const outcome = Promise.withResolvers<SinkOutcome>();
