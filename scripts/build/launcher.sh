@@ -74,7 +74,8 @@ own_folder() {
 }
 
 # Everything is extracted, verified and tried in a folder of this process, then renamed into place: starts that
-# run at the same time do the same work twice and replace a file by an equal one.
+# run at the same time do the same work twice, and the first of them puts it there. The program appears as a whole and
+# is not replaced, because Deno asks for a right to read a module that was not there when it looked for it first.
 extract() {
   find_self
   check_machine
@@ -93,9 +94,7 @@ extract() {
   cut_up
   chmod 500 "$work/runtime"
   try_runtime
-  put runtime "$runtime"
-  make_folder
-  for file in $files; do put "${file#*:}" "$program/${file#*:}"; done
+  usable || put
 
   rm -rf "$work"
   trap - EXIT HUP INT TERM
@@ -103,26 +102,24 @@ extract() {
 
 # The modules of the program follow each other in what was unpacked.
 cut_up() {
+  modules=$work/${program##*/}
+  (umask 077 && mkdir "$modules") || fail "cannot write into the cache folder $cache"
   at=1
   for file in $files; do
-    tail -c "+$at" "$work/program" | head -c "${file%%:*}" 2>/dev/null >"$work/${file#*:}" ||
+    tail -c "+$at" "$work/program" | head -c "${file%%:*}" 2>/dev/null >"$modules/${file#*:}" ||
       fail "cannot extract the program into $cache (is the disk full?)"
-    chmod 400 "$work/${file#*:}"
+    chmod 400 "$modules/${file#*:}"
     at=$((at + ${file%%:*}))
   done
 }
 
-# Another start may make it at the same time.
-make_folder() {
-  if [ -e "$program" ] || [ -L "$program" ]; then own_folder "$program" || rm -rf "$program"; fi
-  (umask 077 && mkdir "$program") 2>/dev/null || own_folder "$program" ||
-    fail "cannot write into the cache folder $cache"
-}
-
-# Into a folder of that name mv would put it and succeed.
+# Into a folder of its name mv would put the runtime, and succeed. The program's folder it cannot put over another one.
 put() {
-  [ ! -d "$2" ] || rm -rf "$2"
-  mv -f "$work/$1" "$2" || fail "cannot write into the cache folder $cache"
+  [ ! -d "$runtime" ] || rm -rf "$runtime"
+  mv -f "$work/runtime" "$runtime" || fail "cannot write into the cache folder $cache"
+  mv "$modules" "$cache/" 2>/dev/null || usable ||
+    { rm -rf "$program" && mv "$modules" "$cache/" 2>/dev/null; } || usable ||
+    fail "cannot write into the cache folder $cache"
 }
 
 # Where this head starts its payloads. The space after the first number is part of it: see self_extracting.ts.

@@ -105,6 +105,24 @@ Deno.test("the self-extracting file can be started twice at once", async () => {
   assert.equal((await names(box.cache)).length, 3);
 });
 
+Deno.test("the self-extracting file does not replace a program that is there, and that others may be starting", async () => {
+  await using box = await sandbox();
+  assert.equal((await box.start([])).code, 0);
+  const kept = await names(box.cache);
+  const [runtime = "", program = ""] = ["deno-", "ilagent-"].map((prefix) =>
+    join(box.cache, kept.find((name) => name.startsWith(prefix)) ?? "")
+  );
+  const inodes = async () => {
+    const files = [program, ...(await names(program)).sort().map((name) => join(program, name))];
+    return await Promise.all(files.map(async (file) => (await Deno.stat(file)).ino));
+  };
+  const before = await inodes();
+  await Deno.remove(runtime);
+  assert.equal((await box.start([])).code, 0);
+  assert.deepEqual(await inodes(), before);
+  assert.deepEqual((await names(box.cache)).sort(), kept.sort());
+});
+
 Deno.test("writeSelfExtracting() gives the same bytes for the same parts, with a kept runtime or without", async () => {
   await using first = await sandbox();
   await using second = await sandbox();
