@@ -286,8 +286,10 @@ Deno.test("--alarm_key tells of a new dead letter of the edge after the old one 
     return (await (await fetch(`${agent.url}/metrics`)).text()).includes("ilagent_dead_letters 0\n");
   }, "the agent has seen it");
   all.ilert.edge.add(...edgePayloads(2, 1));
-  await all.ilert.waitFor(({ accepted }) => accepted.length === 1, { timeoutMs: 20_000 });
-  assert.match(all.ilert.accepted[0]?.event.summary ?? "", /1 dead letters/);
+  // The items of the test are months old, which is an alarm too.
+  const isAlarm = ({ event }: { event: { summary?: unknown } }) =>
+    /1 dead letters/.test(String(event.summary));
+  await all.ilert.waitFor(({ accepted }) => accepted.some(isAlarm), { timeoutMs: 20_000 });
 });
 
 Deno.test("at --dead_letter_max the edge stops as on a retryable failure", async () => {
