@@ -2,8 +2,9 @@
  * poll → deliver → settle, one batch after the other.
  *
  * Items are delivered in ilert's order, in portions of the size the sink takes; between any two of them the rest may be
- * left for a later poll. Behind each settled item the cursor moves in its own time; only the first delivery of a batch waits until the cursor is kept up to there, so that a kill
- * repeats at most one batch. Dead letters that an operator has returned go before the next item.
+ * left for a later poll. Behind each settled item the cursor moves in its own time; only the first delivery of a batch
+ * waits until the cursor is kept up to there, so that a kill repeats at most one batch. Dead letters that an operator
+ * has returned go before the next item.
  */
 
 import { factsOf } from "../domain/edge_item.ts";
