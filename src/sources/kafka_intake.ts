@@ -47,6 +47,8 @@ export class KafkaIntake {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #partitions = new Map<string, Partition>();
+  /** Of topics that were deleted: nothing of them can be committed. */
+  readonly #orphans = new Set<PartitionProgress<KafkaMessage>>();
   #member: Membership | null = null;
   #commitTimer: { cancel: () => void } | null = null;
   #committing: Promise<void> | null = null;
@@ -62,7 +64,8 @@ export class KafkaIntake {
   }
 
   get inFlight(): number {
-    return [...this.#partitions.values()].reduce((sum, { progress }) => sum + (progress?.inFlight ?? 0), 0);
+    const progress = [...this.#partitions.values()].map((partition) => partition.progress);
+    return [...progress, ...this.#orphans].reduce((sum, one) => sum + (one?.inFlight ?? 0), 0);
   }
 
   /** Why nothing has been committed for how long. */
@@ -115,6 +118,7 @@ export class KafkaIntake {
         partition.progress = null;
       } else {
         progress.resume(offset);
+        this.#readOn(partition);
       }
     }
     this.#commitWithin(COMMIT_INTERVAL_MS);
@@ -130,7 +134,9 @@ export class KafkaIntake {
     for (const [name, { topic, progress }] of this.#partitions) {
       if (!topics.includes(topic)) continue;
       this.#partitions.delete(name);
-      progress?.resume(null);
+      if (progress === null) continue;
+      this.#orphans.add(progress);
+      progress.resume(null);
     }
   }
 
@@ -150,7 +156,7 @@ export class KafkaIntake {
     // Bounds what waits to one batch, whatever becomes of memberships; taken anew once there is room.
     const isTaken = !progress.hasWaiting;
     progress.take(isTaken ? batch : { messages: [], next: batch.from });
-    // What is in hand is not read again: once it is committed, a read of it would look like an offset that was set back.
+    // What is in hand need not be read again.
     const next = progress.next < batch.next ? progress.next : batch.next;
     return { next, processed: progress.hasWaiting ? this.#hold(partition) : NOTHING_TO_WAIT_FOR };
   }
@@ -174,6 +180,7 @@ export class KafkaIntake {
       partition.release();
       this.#pause(partition);
     }
+    for (const orphan of this.#orphans) orphan.close();
     if (this.inFlight === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#drained = resolve;
@@ -185,12 +192,20 @@ export class KafkaIntake {
   /** Aborts what is in flight, and commits what is not committed yet, for as long as a broker may take for that. */
   async end(): Promise<void> {
     this.suspend();
+    this.#endOrphans();
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = this.#clock.after(LAST_COMMIT_MAX_MS, resolve);
     await Promise.race([(this.#committing ?? Promise.resolve()).then(() => this.#commit()), promise]);
     cancel();
     this.#commitTimer?.cancel();
     this.#isEnded = true;
+  }
+
+  #endOrphans(): void {
+    const count = [...this.#orphans].reduce((sum, { unsettled }) => sum + unsettled, 0);
+    for (const orphan of this.#orphans) orphan.suspend();
+    this.#orphans.clear();
+    if (count > 0) this.#log.error("{count} messages of deleted topics were not delivered", { count });
   }
 
   #add(name: string, topic: string, partition: number): void {
@@ -250,12 +265,16 @@ export class KafkaIntake {
   }
 
   #settled(partition: Partition): void {
-    if (partition.progress?.hasWaiting === false) {
-      partition.release();
-      if (!this.#isClosed) this.#resume(partition);
-    }
+    this.#readOn(partition);
     this.#commitWithin(COMMIT_INTERVAL_MS);
     if (this.#isClosed && this.inFlight === 0) this.#drained();
+  }
+
+  /** Where there is room again. */
+  #readOn(partition: Partition): void {
+    if (partition.progress?.hasWaiting !== false) return;
+    partition.release();
+    if (!this.#isClosed) this.#resume(partition);
   }
 
   async #hold(partition: Partition): Promise<void> {

@@ -47,6 +47,8 @@ export class PartitionProgress<M extends OffsetMessage> {
   #committed: bigint;
   /** Where reading began when the group last formed. */
   #start: bigint;
+  /** The group has an offset of it. */
+  #isCommitted = false;
 
   /** `start` is where the partition is read from. `onSettled` follows each message that is. */
   constructor(start: bigint, handOver: HandOver<M>, onSettled: () => void) {
@@ -72,6 +74,10 @@ export class PartitionProgress<M extends OffsetMessage> {
     return this.#taken.length > 0 || this.#committable !== this.#committed;
   }
 
+  get unsettled(): number {
+    return this.#taken.filter(({ isSettled }) => !isSettled).length;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -92,6 +98,7 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   committed(offset: bigint): void {
     this.#committed = offset;
+    this.#isCommitted = true;
   }
 
   /** The group has formed again, and the partition is still or again ours; what is in flight goes on. */
@@ -101,7 +108,7 @@ export class PartitionProgress<M extends OffsetMessage> {
 
   /** Whether it was set back: by an operator, or because the topic is another one. Null: nothing is committed of it. */
   isSetBackTo(committed: bigint | null): boolean {
-    return committed === null ? this.#committed !== this.#start : committed < this.#committed;
+    return committed === null ? this.#isCommitted : committed < this.#committed;
   }
 
   /**
@@ -113,6 +120,7 @@ export class PartitionProgress<M extends OffsetMessage> {
     if (committed !== null) {
       if (committed > this.#committable) this.#skipTo(committed);
       this.#start = committed;
+      this.#isCommitted = true;
     }
     this.#isSuspended = false;
     this.#handOverWaiting();
@@ -167,6 +175,7 @@ export class PartitionProgress<M extends OffsetMessage> {
     this.#committed = offset;
     this.#committable = offset;
     if (offset > this.#next) this.#next = offset;
+    this.#advance();
   }
 
   #handOverWaiting(): void {
@@ -185,14 +194,18 @@ export class PartitionProgress<M extends OffsetMessage> {
     if (signal.aborted) return;
     taken.isSettled = true;
     this.#inFlight--;
-    let done = 0;
-    while (this.#taken[done]?.isSettled) done++;
-    if (done > 0) {
-      this.#committable = this.#taken[done - 1]?.next ?? this.#committable;
-      this.#taken.splice(0, done);
-      this.#turn = Math.max(0, this.#turn - done);
-    }
+    this.#advance();
     this.#handOverWaiting();
     this.#onSettled();
+  }
+
+  /** To behind the settled messages at the front. */
+  #advance(): void {
+    let done = 0;
+    while (this.#taken[done]?.isSettled) done++;
+    if (done === 0) return;
+    this.#committable = this.#taken[done - 1]?.next ?? this.#committable;
+    this.#taken.splice(0, done);
+    this.#turn = Math.max(0, this.#turn - done);
   }
 }

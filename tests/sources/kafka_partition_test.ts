@@ -95,6 +95,26 @@ Deno.test("PartitionProgress reads on where another member has got beyond all th
   assert.equal(progress.next, 7n);
 });
 
+Deno.test("PartitionProgress commits what it has settled itself behind another member's commit", async () => {
+  const hands = new Hands();
+  const progress = new PartitionProgress(0n, hands.take, () => {});
+  progress.take(readOf(0n, 5));
+  for (const offset of [3n, 4n]) await hands.settle(offset);
+  progress.rejoined();
+  progress.resume(3n);
+  assert.equal(progress.uncommitted, 5n);
+});
+
+Deno.test("PartitionProgress takes it for another topic when nothing is committed any more", () => {
+  const progress = new PartitionProgress(0n, new Hands().take, () => {});
+  progress.take(readOf(0n, 2));
+  progress.rejoined();
+  assert.equal(progress.isSetBackTo(null), false);
+  progress.resume(1n);
+  progress.rejoined();
+  assert.equal(progress.isSetBackTo(null), true);
+});
+
 Deno.test("PartitionProgress goes on behind a gap, but not where the offset was set back", async () => {
   const hands = new Hands();
   const progress = new PartitionProgress(10n, hands.take, () => {});
