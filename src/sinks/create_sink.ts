@@ -1,6 +1,5 @@
 /** The one list of sinks, closed by the compiler. */
 
-import { fstatSync } from "node:fs";
 import type { SinkConfig } from "../edge/edge_config.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
@@ -29,7 +28,7 @@ export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Si
     case "http":
       return new HttpSink(config);
     case "stdout":
-      return new StdoutSink(Deno.stdout, nameOfStdout(), { ...deps.stdout, clock: deps.clock });
+      return new StdoutSink(Deno.stdout, await nameOfStdout(), { ...deps.stdout, clock: deps.clock });
     case "script":
       if (deps.script === null) throw new Error("Cannot run a script: nothing leads to its worker");
       return new ScriptSink(deps.script, deps.clock, deps.log);
@@ -47,7 +46,9 @@ export async function createSink(config: SinkConfig, deps: SinkDeps): Promise<Si
 const STDOUT_FD = 1;
 
 /** Pipes have no names; the kernel's number of one is not used for another before the machine is restarted. */
-function nameOfStdout(): string {
+async function nameOfStdout(): Promise<string> {
+  // Deno has no stat of its own for it; no other sink pays for this module.
+  const { fstatSync } = await import("node:fs");
   const { dev, ino } = fstatSync(STDOUT_FD);
   return `${dev}:${ino}`;
 }

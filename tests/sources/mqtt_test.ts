@@ -1,7 +1,7 @@
 /** Subscriptions, readiness and the end of an MqttSource; what it does with messages is in mqtt_messages_test.ts. */
 
 import assert from "node:assert/strict";
-import { startMosquitto } from "../../scripts/services/mosquitto.ts";
+import { type Mosquitto, startMosquitto } from "../../scripts/services/mosquitto.ts";
 import { CONNECT, FakeMqttBroker, suback, SUBSCRIBE, UNSUBSCRIBE } from "../support/fake_mqtt_broker.ts";
 import { leftFor, openAgent, openMortalAgent, STOP_TIMEOUT_MS } from "../support/mqtt_agents.ts";
 import { MqttPeer } from "../support/mqtt_peer.ts";
@@ -48,12 +48,7 @@ brokerTest(
   MOSQUITTO,
   async () => {
     await using broker = await startMosquitto();
-    const remembered: string[] = [];
-    const start = async (topics: string[]) => {
-      const agent = openAgent({ url: broker.url("plain"), topics, remembered });
-      await agent.ready();
-      return agent;
-    };
+    const { remembered, start } = starts(broker);
     await (await start(["old", "kept"]))[Symbol.asyncDispose]();
     assert.deepEqual(remembered, ["old", "kept"]);
     await using agent = await start(["kept"]);
@@ -71,12 +66,7 @@ brokerTest(
   MOSQUITTO,
   async () => {
     await using broker = await startMosquitto();
-    const remembered: string[] = [];
-    const start = async (topics: string[]) => {
-      const agent = openAgent({ url: broker.url("plain"), topics, remembered });
-      await agent.ready();
-      return agent;
-    };
+    const { remembered, start } = starts(broker);
     await (await start(["site/policy/+"]))[Symbol.asyncDispose]();
     await using agent = await start(["site/#", "site/policy/+", "site/+/beat"]);
     assert.deepEqual(remembered, ["site/#"]);
@@ -101,6 +91,17 @@ brokerTest("MqttSource gets a retained message once, not again with each connect
   await mortal.took(2);
   assert.deepEqual(mortal.receiver.texts, ["r", "after"]);
 });
+
+/** Of one agent, which remembers what its session holds. */
+function starts(broker: Mosquitto) {
+  const remembered: string[] = [];
+  const start = async (topics: string[]) => {
+    const agent = openAgent({ url: broker.url("plain"), topics, remembered });
+    await agent.ready();
+    return agent;
+  };
+  return { remembered, start };
+}
 
 /** CONNECT of MQTT 3.1.1 without a client id, PUBLISH of "r" to "alerts" with RETAIN, DISCONNECT. */
 async function publishRetained(port: number): Promise<void> {
