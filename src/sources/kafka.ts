@@ -48,6 +48,8 @@ const FORMING_MAX_MS = 20_000;
 const WATCH_MS = 500;
 const MISSING_TOPIC_LOOK_MS = 5_000;
 const NOT_YET_MS = 100;
+/** A broker that has just started may not know its topics yet; one that is missing for longer is deleted. */
+const DELETED_AFTER_MS = 5_000;
 /** Passing failures are part of each rebalance. */
 const COMMIT_FAILING_MAX_MS = 5_000;
 
@@ -65,6 +67,8 @@ export class KafkaSource implements AsyncDisposable {
   /** Said in the log; null while consuming. */
   #failure: string | null = null;
   #missing: readonly string[] = [];
+  /** Since when each of them is missing, by the monotonic clock. */
+  readonly #missingSince = new Map<string, number>();
   #isStarted = false;
   #isSubscribed = false;
   #hasExited = false;
@@ -175,7 +179,7 @@ export class KafkaSource implements AsyncDisposable {
       topics = await client.existing(this.#topics);
       this.#missing = this.#topics.filter((topic) => !topics.includes(topic));
       this.#first.missing(this.#missing);
-      this.#intake.forget(this.#missing);
+      this.#forgetDeleted(this.#missing);
       if (this.#config.from === "latest") await this.#first.look(client, topics);
     } finally {
       signal.removeEventListener("abort", close);
@@ -277,8 +281,23 @@ export class KafkaSource implements AsyncDisposable {
   async #lookForMissing(client: KafkaClient, found: () => void): Promise<void> {
     if (this.#missing.length === 0) return;
     // Whatever is wrong with the brokers, the consumer notices too.
-    const topics = await client.existing(this.#missing).catch(() => []);
+    const topics = await client.existing(this.#missing).catch(() => null);
+    if (topics === null) return;
     if (topics.length > 0) found();
+    else this.#forgetDeleted(this.#missing);
+  }
+
+  /** What comes under their names again is another topic. */
+  #forgetDeleted(missing: readonly string[]): void {
+    const now = this.#deps.clock.monotonic();
+    for (const topic of missing) {
+      if (!this.#missingSince.has(topic)) this.#missingSince.set(topic, now);
+    }
+    const deleted = [...this.#missingSince].filter(([, since]) => now - since >= DELETED_AFTER_MS);
+    this.#intake.forget(deleted.map(([topic]) => topic));
+    for (const topic of this.#missingSince.keys()) {
+      if (!missing.includes(topic)) this.#missingSince.delete(topic);
+    }
   }
 
   #watch(): void {
